@@ -1,0 +1,184 @@
+//! The loop: a change or a tick, a look, a report, every publisher.
+//!
+//! Looking may block on a slow disk and so has a thread of its own; answers never wait for it. A
+//! panic in the loop ends the process, for its manager to restart.
+
+mod changes;
+mod endpoints;
+mod lookout;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tracing::{debug, error, info};
+
+use crate::clock::{Moment, Timestamp};
+use crate::config::Config;
+use crate::inventory::{Lasting, Settling};
+use crate::problem::Problem;
+use crate::publish::http::{Answers, Pulse};
+use crate::publish::page::Page;
+use crate::report::Report;
+use crate::system::manager;
+use crate::system::signals::{Asked, Signals};
+use crate::watch::POLL;
+use endpoints::Endpoints;
+use lookout::{Lookout, Sighting};
+
+/// How long a look may take before the loop counts as stopped.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Runs until it is told to stop.
+///
+/// Everything that can be wrong with the configuration is found before anything is started.
+/// `reload` reads the configuration anew when SIGHUP asks for it.
+///
+/// # Errors
+/// A sentence for the operator: the host root cannot be opened, or an address not bound.
+pub async fn run(
+    config: Config,
+    reload: impl Fn() -> Result<Config, String>,
+) -> Result<(), String> {
+    let mut signals = Signals::take().map_err(|e| format!("signals cannot be handled: {e}"))?;
+    let start = Instant::now();
+    let pulse = Arc::new(Pulse::new(LOOK));
+    let (changed, mut changes) = watch::channel(());
+    let (pages, page) = watch::channel(None);
+    let mut lookout = Lookout::open(&config, changed.clone(), start)?;
+    let mut endpoints = Endpoints::new(Answers { page, pulse: Arc::clone(&pulse) });
+    endpoints.listen(&config.listen, config.connections).await?;
+    info!(version = env!("CARGO_PKG_VERSION"), host_root = %lookout.host_root().display(), "started");
+
+    let mut core = Core::new(config, pages);
+    let mut ready = false;
+    loop {
+        pulse.beat(LOOK);
+        changes.mark_unchanged();
+        let sighting;
+        (lookout, sighting) = aside(move || {
+            let sighting = lookout.look();
+            (lookout, sighting)
+        })
+        .await;
+        let wait = core.take(sighting);
+        pulse.beat(wait.saturating_add(LOOK));
+        if std::mem::replace(&mut ready, true) {
+            manager::alive(&core.status);
+        } else {
+            manager::ready(&core.status);
+        }
+
+        let turn = tokio::select! {
+            asked = signals.next() => Some(asked),
+            () = settled_change(&mut changes, core.config.debounce) => None,
+            () = tokio::time::sleep(wait) => None,
+            () = endpoints.watch() => None,
+        };
+        match turn {
+            None => {}
+            Some(Asked::Stop) => break,
+            Some(Asked::Reload) => {
+                manager::reloading();
+                let applied = async {
+                    let config = reload()?;
+                    let lookout = Lookout::open(&config, changed.clone(), start)?;
+                    endpoints.listen(&config.listen, config.connections).await?;
+                    Ok::<_, String>((config, lookout))
+                };
+                match applied.await {
+                    Ok((config, anew)) => {
+                        info!("the configuration was read again and is in force");
+                        core.reconfigure(config);
+                        lookout = anew;
+                    }
+                    Err(why) => error!("the configuration stays as it was: {why}"),
+                }
+                manager::ready(&core.status);
+            }
+        }
+    }
+    info!("stopping");
+    manager::stopping();
+    endpoints.close().await;
+    Ok(())
+}
+
+/// Waits for a change and then for `debounce`, in which more changes are part of the same.
+async fn settled_change(changes: &mut watch::Receiver<()>, debounce: Duration) {
+    if changes.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(debounce).await;
+}
+
+/// Runs what blocks in a thread for that, and passes on its panic.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // A blocking task is cancelled only when the runtime goes down, and this with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// The part of the loop that neither waits nor touches the disk.
+struct Core {
+    config: Config,
+    settling: Settling,
+    pages: watch::Sender<Option<Arc<Page>>>,
+    report: Option<Arc<Report>>,
+    watch_problem: Option<Lasting>,
+    /// The state in one line, for the service manager.
+    status: String,
+}
+
+impl Core {
+    fn new(config: Config, pages: watch::Sender<Option<Arc<Page>>>) -> Self {
+        let settling = Settling::new(config.timing);
+        Self { config, settling, pages, report: None, watch_problem: None, status: String::new() }
+    }
+
+    fn reconfigure(&mut self, config: Config) {
+        if config.host_root == self.config.host_root {
+            self.settling.reconfigure(config.timing);
+        } else {
+            self.settling = Settling::new(config.timing);
+        }
+        self.config = config;
+    }
+
+    /// Takes in a look and publishes what follows; returns how long to wait for the next look.
+    fn take(&mut self, sighting: Sighting) -> Duration {
+        let Sighting { scan, at, watch_problem } = sighting;
+        debug!(files = scan.files.len(), parsed = scan.parsed, "looked");
+        let polling = watch_problem.is_some();
+        self.date_watch_problem(watch_problem, at.wall);
+        let inventory = self.settling.take(scan, at);
+        let more = self.watch_problem.iter().cloned().collect();
+        let report = Arc::new(Report::of(inventory, more, at.wall));
+        changes::log(self.report.as_deref(), &report);
+        self.status = format!("{}: {}", report.status, report.line());
+        self.pages.send_replace(Some(Arc::new(Page::of(Arc::clone(&report)))));
+        self.report = Some(report);
+        self.wait(at, polling)
+    }
+
+    fn wait(&self, at: Moment, polling: bool) -> Duration {
+        let deadline = self.settling.deadline(at.monotonic).map(|d| d.saturating_sub(at.monotonic));
+        let watchdog = manager::watchdog().map(|watchdog| watchdog / 2);
+        let polling = polling.then_some(POLL);
+        let others = [deadline, watchdog, polling].into_iter().flatten();
+        others.fold(self.config.tick, Duration::min)
+    }
+
+    fn date_watch_problem(&mut self, problem: Option<Problem>, now: Timestamp) {
+        let before = self.watch_problem.take();
+        self.watch_problem = problem.map(|problem| match before {
+            Some(lasting) if lasting.problem == problem => lasting,
+            _ => Lasting { problem, since: now },
+        });
+    }
+}

@@ -1,0 +1,86 @@
+//! The addresses that are listened on; they may change with the configuration.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::info;
+
+use crate::publish::http::{self, Answers, Connections};
+
+/// How long open connections may take to end; within the second that a stop may take.
+const FAREWELL: Duration = Duration::from_millis(700);
+
+#[derive(Debug)]
+pub(super) struct Endpoints {
+    answers: Answers,
+    connections: Arc<Connections>,
+    /// By the address that was asked for; dropping the sender stops the server.
+    open: BTreeMap<SocketAddr, watch::Sender<bool>>,
+    servers: JoinSet<()>,
+}
+
+impl Endpoints {
+    pub(super) fn new(answers: Answers) -> Self {
+        Self {
+            answers,
+            connections: Arc::new(Connections::new(1)),
+            open: BTreeMap::new(),
+            servers: JoinSet::new(),
+        }
+    }
+
+    /// Listens on these addresses and no others. All new ones are bound first: when one of them
+    /// cannot be, everything stays as it was.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub(super) async fn listen(
+        &mut self,
+        wanted: &[SocketAddr],
+        connections: usize,
+    ) -> Result<(), String> {
+        let mut bound = Vec::new();
+        for address in wanted.iter().filter(|address| !self.open.contains_key(address)) {
+            let listener = TcpListener::bind(address).await.map_err(|error| {
+                format!(
+                    "listen: {address} cannot be bound: {error}; free it, or name another address \
+                     with --listen"
+                )
+            })?;
+            bound.push((*address, listener));
+        }
+        self.connections.limit(connections);
+        self.open.retain(|address, _| wanted.contains(address));
+        for (address, listener) in bound {
+            let local = listener.local_addr().unwrap_or(address);
+            info!(address = %local, "listening");
+            let (stop, stopped) = watch::channel(false);
+            let connections = Arc::clone(&self.connections);
+            self.servers.spawn(http::serve(listener, self.answers.clone(), connections, stopped));
+            self.open.insert(address, stop);
+        }
+        Ok(())
+    }
+
+    /// Waits for ever, and passes on the panic of a server that had one.
+    pub(super) async fn watch(&mut self) {
+        loop {
+            match self.servers.join_next().await {
+                Some(ended) => http::pass_on_panic(ended),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Ends all of them, giving running answers a moment.
+    pub(super) async fn close(mut self) {
+        self.open.clear();
+        let ended = async { while self.servers.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FAREWELL, ended).await;
+    }
+}

@@ -1,0 +1,133 @@
+//! The command line as clap reads it; help, completions and the manual page come from here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::clock::Timestamp;
+use crate::config::{LayoutSettings, Settings, SourceSettings, parse_source};
+use crate::pki::renewal::{EtcdTopology, Role};
+use crate::system::log::{Format, Level};
+
+const EXAMPLES: &str = "\
+Examples:
+  expiryd check                          what ends when on this node, and who renews it
+  expiryd check -o json | jq .earliest   the same for a script
+  expiryd check --warning 60d            exit 1 when something ends within 60 days
+  expiryd run                            serve http://127.0.0.1:9797/expiry
+  curl -s localhost:9797/expiry          ask a running expiryd";
+
+/// Tells when the certificates of an EKS Anywhere control-plane or etcd machine expire, and who
+/// renews them. Never modifies anything.
+#[derive(Debug, Parser)]
+#[command(name = "expiryd", version, about, after_help = EXAMPLES)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Watch the certificates and serve the report until told to stop
+    #[command(after_help = "\
+Signals: SIGHUP reads the configuration again, SIGTERM and SIGINT stop.
+Exit codes: 0 stopped, 64 wrong command line, 78 wrong configuration.")]
+    Run(Common),
+    /// Look once and print the report
+    #[command(after_help = "\
+Exit codes: 0 ok, 1 warning, 2 critical, 3 something could not be read or is not there yet,
+64 wrong command line, 78 wrong configuration.")]
+    Check(Check),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// How to print it: a table, a table with more columns, or the report as in GET /expiry
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub(super) output: Output,
+    /// Exit 1 when less than this is left
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = humantime::parse_duration)]
+    pub(super) warning: Duration,
+    /// Exit 2 when less than this is left
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
+    pub(super) critical: Duration,
+    /// Judge as if it were this time, such as 2027-03-09T09:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
+    pub(super) at: Option<Timestamp>,
+    /// Colour near ends in the table
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub(super) color: ColorChoice,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    Table,
+    Wide,
+    Json,
+    Yaml,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColorChoice {
+    Auto,
+    Always,
+    Never,
+}
+
+/// What `run` and `check` share. Each option outweighs its environment variable, and that the
+/// configuration file.
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// Configuration file [default: /etc/expiryd/expiryd.toml if it is there]
+    #[arg(long, value_name = "FILE", env = "EXPIRYD_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    /// Directory that stands for the node's / [default: /.bottlerocket/rootfs if it is there, else /]
+    #[arg(long, value_name = "DIRECTORY", env = "EXPIRYD_HOST_ROOT")]
+    host_root: Option<PathBuf>,
+    /// What this machine is, instead of what is found
+    #[arg(long, env = "EXPIRYD_ROLE")]
+    role: Option<Role>,
+    /// Where its etcd runs, instead of what is found
+    #[arg(long, value_name = "TOPOLOGY", env = "EXPIRYD_ETCD_TOPOLOGY")]
+    etcd_topology: Option<EtcdTopology>,
+    /// One more source: [file|directory|glob|kubeconfig:]PATH[@RENEWED_BY]; can be repeated
+    #[arg(long = "source", value_name = "SOURCE", value_parser = parse_source)]
+    sources: Vec<SourceSettings>,
+    /// Address of the HTTP endpoint; can be repeated [default: 127.0.0.1:9797]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "EXPIRYD_LISTEN", value_delimiter = ',')]
+    listen: Vec<SocketAddr>,
+    /// Serve addresses that other machines reach although nothing is encrypted
+    #[arg(long, env = "EXPIRYD_ALLOW_PLAINTEXT")]
+    allow_plaintext: bool,
+    /// How log lines are written: auto, text or json
+    #[arg(long, value_name = "FORMAT", env = "EXPIRYD_LOG_FORMAT")]
+    log_format: Option<Format>,
+    /// Which log lines are written: error, warn, info or debug
+    #[arg(long, value_name = "LEVEL", env = "EXPIRYD_LOG_LEVEL")]
+    log_level: Option<Level>,
+}
+
+impl Common {
+    /// What the command line and the environment set.
+    pub(super) fn settings(&self) -> Settings {
+        Settings {
+            host_root: self.host_root.clone(),
+            listen: (!self.listen.is_empty()).then(|| self.listen.clone()),
+            allow_plaintext: self.allow_plaintext.then_some(true),
+            log_format: self.log_format,
+            log_level: self.log_level,
+            layout: LayoutSettings {
+                role: self.role,
+                etcd_topology: self.etcd_topology,
+                ..LayoutSettings::default()
+            },
+            sources: self.sources.clone(),
+            ..Settings::default()
+        }
+    }
+}

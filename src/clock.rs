@@ -1,0 +1,119 @@
+//! Points in time: seconds since 1970 in UTC, and their one written form (RFC 3339, `Z`).
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Serialize, Serializer};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A point in time in whole seconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+///
+/// Written as `YYYY-MM-DDTHH:MM:SSZ`, the only form Cluster API's annotation may have
+/// (Go's `time.RFC3339`). Years outside 0 to 9999 cannot occur in a certificate (RFC 5280,
+/// section 4.1.2.5) and are clamped when written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// From seconds since 1970; negative before it.
+    pub const fn from_unix(seconds: i64) -> Self {
+        Self(seconds)
+    }
+
+    /// Seconds since 1970; negative before it.
+    pub const fn unix(self) -> i64 {
+        self.0
+    }
+
+    /// The wall clock's time. Decisions never call this: they are handed the time.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
+    pub fn now() -> Self {
+        let seconds = |d: Duration| i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
+        Self(match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => seconds(since),
+            Err(before) => -seconds(before.duration()),
+        })
+    }
+
+    /// Reads RFC 3339, with any offset; a fraction of a second is dropped.
+    ///
+    /// # Errors
+    /// Says that the text is no such date, and shows one that is.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        OffsetDateTime::parse(text, &Rfc3339).map(|t| Self(t.unix_timestamp())).map_err(|_| {
+            format!("{text:?} is not a date; write it as RFC 3339, such as 2027-03-09T09:00:00Z")
+        })
+    }
+
+    /// Seconds from `earlier` to `self`, negative when `self` is the earlier one.
+    pub const fn seconds_since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const FIRST: i64 = -62_167_219_200; // 0000-01-01T00:00:00Z
+        const LAST: i64 = 253_402_300_799; // 9999-12-31T23:59:59Z
+        let t = OffsetDateTime::from_unix_timestamp(self.0.clamp(FIRST, LAST))
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let (date, clock) = (t.date(), t.time());
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+            date.year(),
+            u8::from(date.month()),
+            date.day(),
+            clock.hour(),
+            clock.minute(),
+            clock.second()
+        )
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The two clocks a scan is stamped with.
+///
+/// Settling and graces are measured on the monotonic one, so that setting the wall clock
+/// neither shortens nor stretches them; the wall clock only dates what people read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Time since an arbitrary start, never going back.
+    pub monotonic: Duration,
+    /// The date and time of day.
+    pub wall: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_is_written_in_rfc_3339_to_the_second() {
+        assert_eq!(Timestamp::from_unix(0).to_string(), "1970-01-01T00:00:00Z");
+        assert_eq!(Timestamp::from_unix(1_801_461_600).to_string(), "2027-02-01T06:00:00Z");
+    }
+
+    #[test]
+    fn the_first_and_the_last_year_of_a_certificate_are_written_with_four_digits() {
+        assert_eq!(Timestamp::from_unix(253_402_300_799).to_string(), "9999-12-31T23:59:59Z");
+        assert_eq!(Timestamp::from_unix(-62_167_219_200).to_string(), "0000-01-01T00:00:00Z");
+        assert_eq!(Timestamp::from_unix(i64::MAX).to_string(), "9999-12-31T23:59:59Z");
+        assert_eq!(Timestamp::from_unix(i64::MIN).to_string(), "0000-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        for seconds in [-1, 0, 951_782_400, 4_102_444_800, 253_402_300_799] {
+            let t = Timestamp::from_unix(seconds);
+            assert_eq!(Timestamp::parse(&t.to_string()), Ok(t));
+        }
+        assert!(Timestamp::parse("tomorrow").is_err_and(|m| m.contains("2027-03-09T09:00:00Z")));
+    }
+}

@@ -1,0 +1,386 @@
+//! The configuration: defaults, then the file, then the environment and the command line.
+//!
+//! Nothing has to be configured on an ordinary machine. Unknown keys are refused, and every error
+//! names the key and says what would be right.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use glob::Pattern;
+use serde::{Deserialize, Deserializer};
+use thiserror::Error;
+
+use crate::host_root::HostPath;
+use crate::inventory::Timing;
+use crate::layout::{ExtraSource, Place, Wishes};
+use crate::pki::Kind;
+use crate::pki::renewal::{EtcdTopology, RenewedBy, Role};
+use crate::scan::Limits;
+use crate::system::log::{Format, Level};
+
+/// Where `expiryd run` listens unless told otherwise.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:9797";
+
+/// The configuration file that is read when it is there and none is named.
+pub const DEFAULT_FILE: &str = "/etc/expiryd/expiryd.toml";
+
+/// Where Bottlerocket mounts the host's `/` in a superpowered host container.
+const BOTTLEROCKET_ROOT: &str = "/.bottlerocket/rootfs";
+
+/// Everything that can be set, with every default filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The directory that stands for the node's `/`.
+    pub host_root: PathBuf,
+    /// Addresses of the HTTP endpoint.
+    pub listen: Vec<SocketAddr>,
+    /// What the configuration says of the layout.
+    pub wishes: Wishes,
+    /// Bounds on what a look may cost.
+    pub limits: Limits,
+    /// Open HTTP connections beyond which the longest idle one is closed.
+    pub connections: usize,
+    /// How long something must be quiet, or gone, before it is a fact.
+    pub timing: Timing,
+    /// How long changes are gathered before the machine is looked at again.
+    pub debounce: Duration,
+    /// How often the machine is looked at when nothing seems to change.
+    pub tick: Duration,
+    /// How log lines are written.
+    pub log_format: Format,
+    /// Which log lines are written.
+    pub log_level: Level,
+}
+
+/// Why there is no configuration. Each is a sentence for the operator.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("configuration file {path} cannot be read: {why}; name another one with --config")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the kernel said.
+        why: String,
+    },
+    /// The file is not TOML, or has a key that does not exist or does not fit.
+    #[error("configuration file {path}: {why}")]
+    Malformed {
+        /// The file.
+        path: String,
+        /// Which line and key, and what is expected.
+        why: String,
+    },
+    /// A value that cannot work, wherever it comes from.
+    #[error("{key}: {why}")]
+    Wrong {
+        /// The key, as in the file.
+        key: &'static str,
+        /// What is wrong with it, and what would be right.
+        why: String,
+    },
+}
+
+/// What a configuration file, or the environment and the command line, set. Nothing is required.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Settings {
+    /// See [`Config::host_root`].
+    pub host_root: Option<PathBuf>,
+    /// See [`Config::listen`].
+    pub listen: Option<Vec<SocketAddr>>,
+    /// Whether addresses that other machines reach may be served without TLS.
+    pub allow_plaintext: Option<bool>,
+    /// See [`Timing::settle`].
+    #[serde(default, deserialize_with = "duration")]
+    pub settle: Option<Duration>,
+    /// See [`Timing::grace`].
+    #[serde(default, deserialize_with = "duration")]
+    pub grace: Option<Duration>,
+    /// See [`Config::debounce`].
+    #[serde(default, deserialize_with = "duration")]
+    pub debounce: Option<Duration>,
+    /// See [`Config::tick`].
+    #[serde(default, deserialize_with = "duration")]
+    pub tick: Option<Duration>,
+    /// See [`Config::log_format`].
+    pub log_format: Option<Format>,
+    /// See [`Config::log_level`].
+    pub log_level: Option<Level>,
+    /// Bounds.
+    pub limits: LimitSettings,
+    /// What kind of machine this is, where looking is not enough.
+    pub layout: LayoutSettings,
+    /// More sources.
+    #[serde(rename = "source")]
+    pub sources: Vec<SourceSettings>,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct LimitSettings {
+    /// See [`Limits::file_size`].
+    pub file_size: Option<u64>,
+    /// See [`Limits::files`].
+    pub files: Option<usize>,
+    /// See [`Config::connections`].
+    pub connections: Option<usize>,
+}
+
+/// `[layout]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct LayoutSettings {
+    /// See [`Wishes::role`].
+    pub role: Option<Role>,
+    /// See [`Wishes::etcd_topology`].
+    pub etcd_topology: Option<EtcdTopology>,
+    /// See [`Wishes::control_plane_pki`].
+    pub control_plane_pki: Option<PathBuf>,
+    /// See [`Wishes::etcd_pki`].
+    pub etcd_pki: Option<PathBuf>,
+}
+
+/// `[[source]]`: exactly one of `file`, `directory`, `glob` and `kubeconfig`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SourceSettings {
+    /// A file of certificates.
+    pub file: Option<PathBuf>,
+    /// A directory: every `*.crt` and `*.pem` in it.
+    pub directory: Option<PathBuf>,
+    /// A shell pattern.
+    pub glob: Option<String>,
+    /// A kubeconfig.
+    pub kubeconfig: Option<PathBuf>,
+    /// Who renews its certificates.
+    #[serde(default = "operator")]
+    pub renewed_by: RenewedBy,
+}
+
+const fn operator() -> RenewedBy {
+    RenewedBy::Operator
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map(Some).map_err(|_| {
+        serde::de::Error::custom(format!("{text:?} is no duration; write it as in 250ms, 10s or 5m"))
+    })
+}
+
+impl Settings {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+            path: shown.clone(),
+            why: error.to_string(),
+        })?;
+        Self::parse(&text).map_err(|why| ConfigError::Malformed { path: shown, why })
+    }
+
+    /// Reads the text of a configuration file.
+    ///
+    /// # Errors
+    /// Says in which line what is wrong.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| {
+            let line = error.span().map(|span| {
+                1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()
+            });
+            let message = error.message().replace('\n', "; ");
+            line.map_or_else(|| message.clone(), |line| format!("line {line}: {message}"))
+        })
+    }
+
+    /// These settings, and those of `below` where these say nothing. Sources add up.
+    #[must_use]
+    pub fn over(mut self, below: Self) -> Self {
+        let mut sources = below.sources;
+        sources.append(&mut self.sources);
+        Self {
+            host_root: self.host_root.or(below.host_root),
+            listen: self.listen.or(below.listen),
+            allow_plaintext: self.allow_plaintext.or(below.allow_plaintext),
+            settle: self.settle.or(below.settle),
+            grace: self.grace.or(below.grace),
+            debounce: self.debounce.or(below.debounce),
+            tick: self.tick.or(below.tick),
+            log_format: self.log_format.or(below.log_format),
+            log_level: self.log_level.or(below.log_level),
+            limits: LimitSettings {
+                file_size: self.limits.file_size.or(below.limits.file_size),
+                files: self.limits.files.or(below.limits.files),
+                connections: self.limits.connections.or(below.limits.connections),
+            },
+            layout: LayoutSettings {
+                role: self.layout.role.or(below.layout.role),
+                etcd_topology: self.layout.etcd_topology.or(below.layout.etcd_topology),
+                control_plane_pki: self.layout.control_plane_pki.or(below.layout.control_plane_pki),
+                etcd_pki: self.layout.etcd_pki.or(below.layout.etcd_pki),
+            },
+            sources,
+        }
+    }
+
+    /// The configuration: defaults filled in, and everything checked.
+    ///
+    /// # Errors
+    /// See [`ConfigError::Wrong`].
+    pub fn resolve(self) -> Result<Config, ConfigError> {
+        let listen = self.listen.unwrap_or_else(|| DEFAULT_LISTEN.parse().into_iter().collect());
+        if let Some(open) = listen.iter().find(|address| !address.ip().is_loopback())
+            && self.allow_plaintext != Some(true)
+        {
+            return Err(wrong(
+                "listen",
+                format!(
+                    "{open} can be reached by other machines, without encryption; set \
+                     allow-plaintext = true (--allow-plaintext) if that is meant"
+                ),
+            ));
+        }
+        let timing = Timing {
+            settle: within("settle", self.settle, 10, 0..=600)?,
+            grace: within("grace", self.grace, 600, 0..=86_400)?,
+        };
+        let debounce = self.debounce.unwrap_or(Duration::from_millis(250));
+        if debounce > Duration::from_secs(10) {
+            return Err(wrong("debounce", "it is more than 10s; changes would be seen late".into()));
+        }
+        Ok(Config {
+            host_root: self.host_root.unwrap_or_else(default_host_root),
+            listen,
+            limits: Limits {
+                file_size: at_least_one("limits.file-size", self.limits.file_size, 1 << 20)?,
+                files: at_least_one("limits.files", self.limits.files, 10_000)?,
+            },
+            connections: at_least_one("limits.connections", self.limits.connections, 64)?,
+            timing,
+            debounce,
+            tick: within("tick", self.tick, 300, 1..=86_400)?,
+            log_format: self.log_format.unwrap_or(Format::Auto),
+            log_level: self.log_level.unwrap_or(Level::Info),
+            wishes: Wishes {
+                role: self.layout.role,
+                etcd_topology: self.layout.etcd_topology,
+                control_plane_pki: absolute("layout.control-plane-pki", self.layout.control_plane_pki)?,
+                etcd_pki: absolute("layout.etcd-pki", self.layout.etcd_pki)?,
+                sources: self.sources.into_iter().map(extra_source).collect::<Result<_, _>>()?,
+            },
+        })
+    }
+}
+
+/// The settings of the file at `path`, or of the usual one when that exists.
+///
+/// # Errors
+/// See [`ConfigError`]. That the usual file is missing is none.
+pub fn read_file(path: Option<&Path>) -> Result<Settings, ConfigError> {
+    match path {
+        Some(path) => Settings::read(path),
+        None if Path::new(DEFAULT_FILE).exists() => Settings::read(Path::new(DEFAULT_FILE)),
+        None => Ok(Settings::default()),
+    }
+}
+
+fn default_host_root() -> PathBuf {
+    let bottlerocket = Path::new(BOTTLEROCKET_ROOT);
+    if bottlerocket.is_dir() { bottlerocket.to_path_buf() } else { PathBuf::from("/") }
+}
+
+fn extra_source(settings: SourceSettings) -> Result<ExtraSource, ConfigError> {
+    let SourceSettings { file, directory, glob, kubeconfig, renewed_by } = settings;
+    let path = |path| HostPath::new(path).map_err(|why| wrong("source", why));
+    let (place, kind) = match (file, directory, glob, kubeconfig) {
+        (Some(file), None, None, None) => (Place::File(path(file)?), Kind::File),
+        (None, Some(directory), None, None) => (Place::Directory(path(directory)?), Kind::File),
+        (None, None, Some(glob), None) => {
+            let pattern = Pattern::new(&glob).map_err(|e| wrong("source", format!("{glob:?}: {e}")))?;
+            path(PathBuf::from(glob))?;
+            (Place::Glob(pattern), Kind::File)
+        }
+        (None, None, None, Some(file)) => (Place::File(path(file)?), Kind::Kubeconfig),
+        _ => {
+            return Err(wrong(
+                "source",
+                "it must have exactly one of file, directory, glob and kubeconfig".to_owned(),
+            ));
+        }
+    };
+    Ok(ExtraSource { place, kind, renewed_by })
+}
+
+fn absolute(key: &'static str, path: Option<PathBuf>) -> Result<Option<HostPath>, ConfigError> {
+    path.map(HostPath::new).transpose().map_err(|why| wrong(key, why))
+}
+
+fn at_least_one<T: Default + PartialOrd>(
+    key: &'static str,
+    value: Option<T>,
+    default: T,
+) -> Result<T, ConfigError> {
+    let value = value.unwrap_or(default);
+    if value == T::default() {
+        return Err(wrong(key, "it is 0, so nothing could be read; leave it out".to_owned()));
+    }
+    Ok(value)
+}
+
+fn within(
+    key: &'static str,
+    value: Option<Duration>,
+    default: u64,
+    seconds: std::ops::RangeInclusive<u64>,
+) -> Result<Duration, ConfigError> {
+    let value = value.unwrap_or(Duration::from_secs(default));
+    let (least, most) = (Duration::from_secs(*seconds.start()), Duration::from_secs(*seconds.end()));
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    let show = humantime::format_duration;
+    Err(wrong(
+        key,
+        format!("{} is not between {} and {}", show(value), show(least), show(most)),
+    ))
+}
+
+const fn wrong(key: &'static str, why: String) -> ConfigError {
+    ConfigError::Wrong { key, why }
+}
+
+/// Reads a source as `--source` takes it: `[file|directory|glob|kubeconfig:]PATH[@RENEWED_BY]`.
+///
+/// # Errors
+/// Says which part is wrong.
+pub fn parse_source(text: &str) -> Result<SourceSettings, String> {
+    let (rest, renewed_by) = match text.rsplit_once('@') {
+        Some((rest, by)) if !by.contains('/') => (rest, by.parse()?),
+        _ => (text, RenewedBy::Operator),
+    };
+    let mut source = SourceSettings {
+        file: None,
+        directory: None,
+        glob: None,
+        kubeconfig: None,
+        renewed_by,
+    };
+    match rest.split_once(':').filter(|(kind, _)| !kind.contains('/')) {
+        None | Some(("file", _)) => {
+            source.file = Some(rest.strip_prefix("file:").unwrap_or(rest).into());
+        }
+        Some(("directory", path)) => source.directory = Some(path.into()),
+        Some(("glob", pattern)) => source.glob = Some(pattern.to_owned()),
+        Some(("kubeconfig", path)) => source.kubeconfig = Some(path.into()),
+        Some((kind, _)) => {
+            return Err(format!("{kind:?} is no kind of source; use file, directory, glob or kubeconfig"));
+        }
+    }
+    Ok(source)
+}

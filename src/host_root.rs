@@ -1,0 +1,436 @@
+//! The node's file system, opened read-only beneath the host root and never outside it.
+//!
+//! Every path is resolved by the kernel with openat2(2) and `RESOLVE_IN_ROOT`, as if the host
+//! root were `/`: an absolute symlink of the node leads to the node's own file, and `..` cannot
+//! climb out. Nothing here can write, and nothing blocks on a FIFO or a device.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+use std::{fmt, fs};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::Mode;
+use serde::{Serialize, Serializer};
+use thiserror::Error;
+use walkdir::WalkDir;
+use zeroize::Zeroizing;
+
+/// A path as the node itself would write it: absolute, without `.` and `..`.
+///
+/// Ordered bytewise. Written with bytes that are no UTF-8 as `\xNN`, so that two files never
+/// look alike.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct HostPath(PathBuf);
+
+impl HostPath {
+    /// `/`.
+    pub fn root() -> Self {
+        Self(PathBuf::from("/"))
+    }
+
+    /// Takes an absolute path; `.` is dropped and `..` goes up, never above `/`.
+    ///
+    /// # Errors
+    /// Says so when the path is relative.
+    pub fn new(path: impl AsRef<Path>) -> Result<Self, String> {
+        let path = path.as_ref();
+        if path.is_absolute() {
+            Ok(Self::root().join(path))
+        } else {
+            Err(format!("{:?} is not an absolute path; begin it with /", path.display()))
+        }
+    }
+
+    /// This path with `rest` under it; an absolute `rest` replaces it, as on a command line.
+    #[must_use]
+    pub fn join(&self, rest: impl AsRef<Path>) -> Self {
+        let mut path = self.0.clone();
+        for component in rest.as_ref().components() {
+            match component {
+                Component::RootDir => path = PathBuf::from("/"),
+                Component::ParentDir => drop(path.pop()),
+                Component::Normal(name) => path.push(name),
+                Component::CurDir | Component::Prefix(_) => {}
+            }
+        }
+        Self(path)
+    }
+
+    /// The directory that holds it; `None` for `/`.
+    pub fn parent(&self) -> Option<Self> {
+        self.0.parent().map(|p| Self(p.to_path_buf()))
+    }
+
+    /// Its last component, or nothing for `/`.
+    pub fn file_name(&self) -> &[u8] {
+        self.0.file_name().map_or(&[], OsStrExt::as_bytes)
+    }
+
+    /// What is left of it beneath `dir`; `None` when it is not beneath `dir`.
+    pub fn beneath(&self, dir: &Self) -> Option<&Path> {
+        self.0.strip_prefix(&dir.0).ok()
+    }
+
+    /// As a path of the standard library: the node's own, not one of this process.
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Ord for HostPath {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.as_os_str().as_bytes().cmp(other.0.as_os_str().as_bytes())
+    }
+}
+
+impl PartialOrd for HostPath {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for HostPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.as_os_str().as_bytes().utf8_chunks() {
+            f.write_str(chunk.valid())?;
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for HostPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
+
+impl Serialize for HostPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What tells one state of a file from another: device, inode, size and both change times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// When the inode last changed, in seconds since 1970.
+    pub const fn changed_at(&self) -> i64 {
+        self.changed.0
+    }
+
+    /// Device and inode: which file or directory it is, whatever its state.
+    pub const fn inode(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+}
+
+/// Why something beneath the host root could not be read. The messages are whole sentences
+/// apart from the path, which the caller adds.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum ReadError {
+    /// Nothing has this name, or a component of it is no directory.
+    #[error("there is no such file")]
+    NotFound,
+    /// The name is a symbolic link to something that is not there.
+    #[error("it is a symbolic link to {0}, which does not exist on this host")]
+    DanglingLink(String),
+    /// Symbolic links lead in a circle.
+    #[error("its symbolic links lead in a circle")]
+    LinkLoop,
+    /// The mode bits forbid it.
+    #[error("permission denied{0}; run expiryd as root or give it CAP_DAC_READ_SEARCH")]
+    PermissionDenied(String),
+    /// A directory, FIFO, socket or device where a file was expected.
+    #[error("it is a {0}, not a regular file")]
+    NotRegular(&'static str),
+    /// More bytes than the limit.
+    #[error("it has {size} bytes, more than the limit of {limit}; raise limits.file-size if this is right")]
+    TooLarge {
+        /// Bytes in the file.
+        size: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// It was being written while it was read.
+    #[error("it changed while it was being read; it is read again at the next look")]
+    Changing,
+    /// Anything else the kernel said.
+    #[error("it cannot be read: {0}")]
+    Other(String),
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(errno) => errno.into(),
+            None => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<Errno> for ReadError {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::ENOENT | Errno::ENOTDIR => Self::NotFound,
+            Errno::ELOOP => Self::LinkLoop,
+            Errno::EACCES | Errno::EPERM => Self::PermissionDenied(String::new()),
+            other => Self::Other(other.desc().to_owned()),
+        }
+    }
+}
+
+/// A file that was opened without reading it: enough to tell whether it changed.
+#[derive(Debug)]
+pub struct Glance {
+    /// The state the file is in.
+    pub identity: Identity,
+    kind: Option<&'static str>,
+}
+
+/// The directory that stands for the node's `/`.
+#[derive(Debug)]
+pub struct HostRoot {
+    dir: OwnedFd,
+    path: PathBuf,
+    /// Whether the kernel resolves beneath the root. Without openat2 (Linux before 5.6) only `/`
+    /// itself can be the root, where ordinary resolution is the same thing.
+    confined: bool,
+}
+
+impl HostRoot {
+    /// Opens the host root.
+    ///
+    /// # Errors
+    /// A sentence for the operator: it is not there, is no directory, or the kernel is too old to
+    /// confine paths to a root other than `/`.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = open(path, flags, Mode::empty()).map_err(|e| {
+            format!(
+                "host root {} cannot be opened: {}; name the directory that stands for the \
+                 node's / with --host-root",
+                path.display(),
+                e.desc()
+            )
+        })?;
+        let mut root = Self { dir, path: path.to_path_buf(), confined: true };
+        if let Err(Errno::ENOSYS | Errno::EPERM) = root.open_beneath(Path::new("."), OFlag::O_PATH)
+        {
+            if path != Path::new("/") {
+                return Err(format!(
+                    "host root {} cannot be used: this kernel or sandbox has no openat2 (Linux \
+                     5.6), without which links could lead out of it; run expiryd on the node \
+                     itself with --host-root /",
+                    path.display()
+                ));
+            }
+            root.confined = false;
+        }
+        Ok(root)
+    }
+
+    /// Where it is in this process's own file system.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads at most `limit` bytes of a regular file, following links beneath the root.
+    ///
+    /// The bytes are erased from memory when dropped: a kubeconfig holds a private key too.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn read(
+        &self,
+        path: &HostPath,
+        limit: u64,
+    ) -> Result<(Identity, Zeroizing<Vec<u8>>), ReadError> {
+        let glance = self.glance(path)?;
+        if let Some(kind) = glance.kind {
+            return Err(ReadError::NotRegular(kind));
+        }
+        // O_NONBLOCK: the name may have become a FIFO since the glance.
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let fd = self.open_beneath(path.as_path(), flags).map_err(|e| self.explain(path, e))?;
+        let mut file = File::from(fd);
+        let before = file.metadata()?;
+        if let Some(kind) = irregular(&before) {
+            return Err(ReadError::NotRegular(kind));
+        }
+        if before.size() > limit {
+            return Err(ReadError::TooLarge { size: before.size(), limit });
+        }
+        // One byte more than expected, so that the vector never grows: growing would leave a
+        // copy behind that is not erased.
+        let room = usize::try_from(before.size()).unwrap_or(usize::MAX).saturating_add(1);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+        Read::by_ref(&mut file).take(room as u64).read_to_end(&mut bytes)?;
+        let after = Identity::of(&file.metadata()?);
+        if after != Identity::of(&before) || bytes.len() as u64 != before.size() {
+            return Err(ReadError::Changing);
+        }
+        Ok((after, bytes))
+    }
+
+    /// Looks at a file without opening it for reading, which no watcher notices.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn glance(&self, path: &HostPath) -> Result<Glance, ReadError> {
+        let fd = self
+            .open_beneath(path.as_path(), OFlag::O_PATH)
+            .map_err(|errno| self.explain(path, errno))?;
+        let metadata = File::from(fd).metadata()?;
+        Ok(Glance { identity: Identity::of(&metadata), kind: irregular(&metadata) })
+    }
+
+    /// A directory opened by name alone, and which one it is, for watching it.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn directory(&self, path: &HostPath) -> Result<(OwnedFd, Identity), ReadError> {
+        let file = File::from(self.open_beneath(path.as_path(), OFlag::O_PATH | OFlag::O_DIRECTORY)?);
+        let identity = Identity::of(&file.metadata()?);
+        Ok((file.into(), identity))
+    }
+
+    /// Whether something has this name, even if it may not be read.
+    pub fn exists(&self, path: &HostPath) -> bool {
+        self.open_beneath(path.as_path(), OFlag::O_PATH).is_ok()
+    }
+
+    /// Names what is in a directory and, down to `depth`, beneath it, in bytewise order, leaving
+    /// out directories; links are listed, not followed. Names for which `wanted` says no cost
+    /// nothing; of the others at most `limit` are returned.
+    ///
+    /// # Errors
+    /// See [`ReadError`]. A subdirectory that cannot be listed comes back as an error of its own.
+    pub fn list(
+        &self,
+        dir: &HostPath,
+        depth: usize,
+        limit: usize,
+        wanted: impl Fn(&Path) -> bool,
+    ) -> Result<Listing, ReadError> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NONBLOCK;
+        let fd = self.open_beneath(dir.as_path(), flags).map_err(|e| self.explain(dir, e))?;
+        // Walking the descriptor, not the name: what was resolved is what is walked.
+        let start = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+        let mut listing = Listing::default();
+        for entry in WalkDir::new(&start).min_depth(1).max_depth(depth).sort_by_file_name() {
+            match entry {
+                Ok(entry) => {
+                    let name = entry.path().strip_prefix(&start).unwrap_or(Path::new(""));
+                    let directory = entry.file_type().is_dir();
+                    if (directory && entry.depth() < depth) || !wanted(name) {
+                        continue;
+                    }
+                    if listing.files.len() == limit {
+                        listing.truncated = true;
+                        break;
+                    }
+                    listing.files.push(dir.join(name));
+                }
+                Err(error) => {
+                    let name = error.path().and_then(|p| p.strip_prefix(&start).ok());
+                    let path = name.map_or_else(|| dir.clone(), |name| dir.join(name));
+                    listing.errors.push((path, io::Error::from(error).into()));
+                }
+            }
+        }
+        listing.files.sort();
+        Ok(listing)
+    }
+
+    fn open_beneath(&self, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
+        let flags = flags | OFlag::O_CLOEXEC;
+        if !self.confined {
+            return open(path, flags, Mode::empty());
+        }
+        let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        let how = OpenHow::new().flags(flags).resolve(resolve);
+        // EAGAIN: something was renamed during the resolution (openat2(2)).
+        for _ in 0..8 {
+            match openat2(self.dir.as_fd(), path, how) {
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                result => return result,
+            }
+        }
+        Err(Errno::EAGAIN)
+    }
+
+    /// Turns the kernel's answer into what a person can act on.
+    fn explain(&self, path: &HostPath, errno: Errno) -> ReadError {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+        match errno {
+            Errno::ENOENT => match self.open_beneath(path.as_path(), flags) {
+                Ok(fd) => match nix::fcntl::readlinkat(&fd, "") {
+                    Ok(target) => ReadError::DanglingLink(target.display().to_string()),
+                    Err(_) => ReadError::NotFound,
+                },
+                Err(_) => ReadError::NotFound,
+            },
+            Errno::EACCES => {
+                let owner = self
+                    .open_beneath(path.as_path(), OFlag::O_PATH)
+                    .and_then(|fd| nix::sys::stat::fstat(&fd))
+                    .map(|s| format!(" (owner {}, mode {:04o})", s.st_uid, s.st_mode & 0o7777));
+                ReadError::PermissionDenied(owner.unwrap_or_default())
+            }
+            errno => errno.into(),
+        }
+    }
+}
+
+/// What a directory holds.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Names that were wanted, bytewise.
+    pub files: Vec<HostPath>,
+    /// Subdirectories and entries that could not be looked at.
+    pub errors: Vec<(HostPath, ReadError)>,
+    /// Whether the limit cut the listing short.
+    pub truncated: bool,
+}
+
+fn irregular(metadata: &fs::Metadata) -> Option<&'static str> {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = metadata.file_type();
+    if kind.is_file() {
+        None
+    } else if kind.is_dir() {
+        Some("directory")
+    } else if kind.is_fifo() {
+        Some("FIFO")
+    } else if kind.is_socket() {
+        Some("socket")
+    } else {
+        Some("device")
+    }
+}

@@ -1,0 +1,176 @@
+//! A file of certificates: PEM blocks, raw DER, one or many, in any mixture.
+//!
+//! Whether a file is DER or PEM is decided by its bytes, never by its name.
+
+use std::sync::Arc;
+
+use x509_parser::asn1_rs::{FromDer, Header};
+
+use super::pem::{self, Item};
+use super::{Certificate, Contents, Fault};
+use crate::problem::Reason;
+
+/// Certificates and faults in one file beyond which the rest is one `too-many` problem.
+const LIMIT: usize = 10_000;
+
+pub(super) fn read(bytes: &[u8]) -> Contents {
+    let mut bundle = Bundle::default();
+    let text = bundle.raw_der(bytes);
+    pem::scan(text, |item| match item {
+        Item::Block { der, repaired, trusted } => bundle.block(&der, repaired, trusted),
+        Item::Torn(why) => bundle.fault(Reason::BadPem, why),
+        Item::Stray(reason, why) => bundle.contents.faults.push(Fault::of_file(reason, why)),
+        Item::Gap(gap) => {
+            bundle.raw_der(gap);
+        }
+    });
+    bundle.finish(bytes)
+}
+
+#[derive(Default)]
+struct Bundle {
+    contents: Contents,
+    next: usize,
+}
+
+impl Bundle {
+    /// Takes the DER certificates at the start of `bytes` and returns what follows them.
+    fn raw_der<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let mut rest = bytes;
+        loop {
+            let trimmed = skip_padding(rest);
+            match element_length(trimmed) {
+                None => return rest,
+                Some(length) => match trimmed.split_at_checked(length) {
+                    Some((der, after)) => {
+                        self.certificate(der, false);
+                        rest = after;
+                    }
+                    None => {
+                        self.fault(
+                            Reason::BadCertificate,
+                            "the file ends in the middle of its DER; it is torn or still being \
+                             written",
+                        );
+                        return &[];
+                    }
+                },
+            }
+        }
+    }
+
+    /// Takes one PEM block: a certificate, and whatever its writer put behind it.
+    fn block(&mut self, der: &[u8], repaired: bool, trusted: bool) {
+        let length = element_length(der).unwrap_or(der.len());
+        let Some((first, mut rest)) = der.split_at_checked(length) else {
+            self.fault(Reason::BadCertificate, "its DER is shorter than it says; it is torn");
+            return;
+        };
+        let read = self.certificate(first, repaired);
+        // RFC 7468 allows one certificate a block; more than one have been seen.
+        while let Some((more, after)) =
+            element_length(rest).filter(|_| !trusted).and_then(|n| rest.split_at_checked(n))
+        {
+            self.certificate(more, true);
+            rest = after;
+        }
+        if !rest.is_empty() && !trusted && element_length(rest).is_some() {
+            self.fault(Reason::BadCertificate, "its DER is shorter than it says; it is torn");
+        } else if !rest.is_empty() && !trusted && read {
+            if let Some((_, last)) = self.contents.certificates.last_mut() {
+                Arc::make_mut(last).trailing_data = true;
+            }
+        }
+    }
+
+    /// Takes the DER of one certificate; says whether it could be read.
+    fn certificate(&mut self, der: &[u8], repaired: bool) -> bool {
+        if self.next >= LIMIT {
+            self.next += 1;
+            return false;
+        }
+        match Certificate::from_der(der) {
+            Ok(mut certificate) => {
+                certificate.repaired_pem = repaired;
+                self.contents.certificates.push((self.next, Arc::new(certificate)));
+                self.next += 1;
+                true
+            }
+            Err(why) => {
+                if let Some(container) = container(der) {
+                    self.fault(
+                        Reason::UnsupportedContainer,
+                        format!(
+                            "it is a {container} container, which expiryd does not open; write \
+                             the certificates in it as PEM"
+                        ),
+                    );
+                } else {
+                    self.fault(Reason::BadCertificate, why);
+                }
+                false
+            }
+        }
+    }
+
+    fn fault(&mut self, reason: Reason, message: impl Into<String>) {
+        if self.next < LIMIT {
+            let index = Some(self.next);
+            self.contents.faults.push(Fault { index, reason, message: message.into() });
+        }
+        self.next += 1;
+    }
+
+    fn finish(mut self, bytes: &[u8]) -> Contents {
+        let over = self.next.saturating_sub(LIMIT);
+        if over > 0 {
+            self.contents.faults.push(Fault::of_file(
+                Reason::TooMany,
+                format!("it holds {} certificates; those after the first {LIMIT} are not read", self.next),
+            ));
+        }
+        if self.contents.certificates.is_empty() && self.contents.faults.is_empty() {
+            let message = match bytes {
+                [] => "it is empty".to_owned(),
+                [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
+                    "it is UTF-16 text; write it as UTF-8".to_owned()
+                }
+                _ if bytes.iter().all(|&b| b == 0) => {
+                    "it has nothing but NUL bytes in it, as after a crash during a write".to_owned()
+                }
+                _ => "no certificate was found in it, neither PEM nor DER".to_owned(),
+            };
+            self.contents.faults.push(Fault::of_file(Reason::NoCertificate, message));
+        }
+        self.contents
+    }
+}
+
+/// The bytes that the DER SEQUENCE at the start takes, header included; `None` when there is none.
+///
+/// Only the long form of the length counts (X.690 section 8.1.3.5): no certificate is shorter than
+/// 128 bytes, and with the short form every text that begins with a `0` would look like DER.
+fn element_length(bytes: &[u8]) -> Option<usize> {
+    let [0x30, 0x81..=0x84, ..] = bytes else { return None };
+    let (rest, header) = Header::from_der(bytes).ok()?;
+    (bytes.len() - rest.len()).checked_add(header.length().definite().ok()?)
+}
+
+fn skip_padding(bytes: &[u8]) -> &[u8] {
+    let padding = bytes.iter().take_while(|b| b.is_ascii_whitespace() || **b == 0).count();
+    bytes.get(padding..).unwrap_or_default()
+}
+
+/// Names the containers that certificates are also delivered in (RFC 5652, RFC 7292).
+fn container(der: &[u8]) -> Option<&'static str> {
+    const SIGNED_DATA: &[u8] = &[0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x02];
+    const PFX_VERSION: &[u8] = &[0x02, 0x01, 0x03, 0x30];
+    let (body, _) = Header::from_der(der).ok()?;
+    if body.starts_with(SIGNED_DATA) {
+        Some("PKCS#7")
+    } else if body.starts_with(PFX_VERSION) {
+        Some("PKCS#12")
+    } else {
+        None
+    }
+}
