@@ -27,7 +27,7 @@ use endpoints::Endpoints;
 use lookout::{Lookout, Sighting};
 
 /// How long a look may take before the loop counts as stopped.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_mins(1);
 
 /// Runs until it is told to stop.
 ///

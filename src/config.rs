@@ -167,7 +167,9 @@ const fn operator() -> RenewedBy {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     humantime::parse_duration(&text).map(Some).map_err(|_| {
-        serde::de::Error::custom(format!("{text:?} is no duration; write it as in 250ms, 10s or 5m"))
+        serde::de::Error::custom(format!(
+            "{text:?} is no duration; write it as in 250ms, 10s or 5m"
+        ))
     })
 }
 
@@ -252,7 +254,10 @@ impl Settings {
         };
         let debounce = self.debounce.unwrap_or(Duration::from_millis(250));
         if debounce > Duration::from_secs(10) {
-            return Err(wrong("debounce", "it is more than 10s; changes would be seen late".into()));
+            return Err(wrong(
+                "debounce",
+                "it is more than 10s; changes would be seen late".into(),
+            ));
         }
         Ok(Config {
             host_root: self.host_root.unwrap_or_else(default_host_root),
@@ -270,7 +275,10 @@ impl Settings {
             wishes: Wishes {
                 role: self.layout.role,
                 etcd_topology: self.layout.etcd_topology,
-                control_plane_pki: absolute("layout.control-plane-pki", self.layout.control_plane_pki)?,
+                control_plane_pki: absolute(
+                    "layout.control-plane-pki",
+                    self.layout.control_plane_pki,
+                )?,
                 etcd_pki: absolute("layout.etcd-pki", self.layout.etcd_pki)?,
                 sources: self.sources.into_iter().map(extra_source).collect::<Result<_, _>>()?,
             },
@@ -302,7 +310,8 @@ fn extra_source(settings: SourceSettings) -> Result<ExtraSource, ConfigError> {
         (Some(file), None, None, None) => (Place::File(path(file)?), Kind::File),
         (None, Some(directory), None, None) => (Place::Directory(path(directory)?), Kind::File),
         (None, None, Some(glob), None) => {
-            let pattern = Pattern::new(&glob).map_err(|e| wrong("source", format!("{glob:?}: {e}")))?;
+            let pattern =
+                Pattern::new(&glob).map_err(|e| wrong("source", format!("{glob:?}: {e}")))?;
             path(PathBuf::from(glob))?;
             (Place::Glob(pattern), Kind::File)
         }
@@ -340,22 +349,20 @@ fn within(
     seconds: std::ops::RangeInclusive<u64>,
 ) -> Result<Duration, ConfigError> {
     let value = value.unwrap_or(Duration::from_secs(default));
-    let (least, most) = (Duration::from_secs(*seconds.start()), Duration::from_secs(*seconds.end()));
+    let (least, most) =
+        (Duration::from_secs(*seconds.start()), Duration::from_secs(*seconds.end()));
     if (least..=most).contains(&value) {
         return Ok(value);
     }
     let show = humantime::format_duration;
-    Err(wrong(
-        key,
-        format!("{} is not between {} and {}", show(value), show(least), show(most)),
-    ))
+    Err(wrong(key, format!("{} is not between {} and {}", show(value), show(least), show(most))))
 }
 
 const fn wrong(key: &'static str, why: String) -> ConfigError {
     ConfigError::Wrong { key, why }
 }
 
-/// Reads a source as `--source` takes it: `[file|directory|glob|kubeconfig:]PATH[@RENEWED_BY]`.
+/// Reads a source as `--source` takes it: `[file|directory|glob|kubeconfig:]PATH[@RENEWER]`.
 ///
 /// # Errors
 /// Says which part is wrong.
@@ -364,13 +371,8 @@ pub fn parse_source(text: &str) -> Result<SourceSettings, String> {
         Some((rest, by)) if !by.contains('/') => (rest, by.parse()?),
         _ => (text, RenewedBy::Operator),
     };
-    let mut source = SourceSettings {
-        file: None,
-        directory: None,
-        glob: None,
-        kubeconfig: None,
-        renewed_by,
-    };
+    let mut source =
+        SourceSettings { file: None, directory: None, glob: None, kubeconfig: None, renewed_by };
     match rest.split_once(':').filter(|(kind, _)| !kind.contains('/')) {
         None | Some(("file", _)) => {
             source.file = Some(rest.strip_prefix("file:").unwrap_or(rest).into());
@@ -379,7 +381,9 @@ pub fn parse_source(text: &str) -> Result<SourceSettings, String> {
         Some(("glob", pattern)) => source.glob = Some(pattern.to_owned()),
         Some(("kubeconfig", path)) => source.kubeconfig = Some(path.into()),
         Some((kind, _)) => {
-            return Err(format!("{kind:?} is no kind of source; use file, directory, glob or kubeconfig"));
+            return Err(format!(
+                "{kind:?} is no kind of source; use file, directory, glob or kubeconfig"
+            ));
         }
     }
     Ok(source)

@@ -170,7 +170,9 @@ pub enum ReadError {
     #[error("it is a {0}, not a regular file")]
     NotRegular(&'static str),
     /// More bytes than the limit.
-    #[error("it has {size} bytes, more than the limit of {limit}; raise limits.file-size if this is right")]
+    #[error(
+        "it has {size} bytes, more than the limit of {limit}; raise limits.file-size if this is right"
+    )]
     TooLarge {
         /// Bytes in the file.
         size: u64,
@@ -315,7 +317,8 @@ impl HostRoot {
     /// # Errors
     /// See [`ReadError`].
     pub fn directory(&self, path: &HostPath) -> Result<(OwnedFd, Identity), ReadError> {
-        let file = File::from(self.open_beneath(path.as_path(), OFlag::O_PATH | OFlag::O_DIRECTORY)?);
+        let file =
+            File::from(self.open_beneath(path.as_path(), OFlag::O_PATH | OFlag::O_DIRECTORY)?);
         let identity = Identity::of(&file.metadata()?);
         Ok((file.into(), identity))
     }

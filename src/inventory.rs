@@ -155,7 +155,8 @@ impl Settling {
         let entries = self.entries(&unreadable);
         let something = role == Role::Worker || entries.iter().any(Entry::counted);
         self.settled = something
-            && (self.settled || now.monotonic.saturating_sub(self.changed_at) >= self.timing.settle);
+            && (self.settled
+                || now.monotonic.saturating_sub(self.changed_at) >= self.timing.settle);
         Inventory {
             os: scan.layout.os,
             hostname: scan.layout.hostname,
@@ -257,7 +258,8 @@ impl Settling {
                 path: path.clone(),
                 index: None,
                 reason: Reason::Vanished,
-                message: "it is gone; its last good certificates stand until that is sure".to_owned(),
+                message: "it is gone; its last good certificates stand until that is sure"
+                    .to_owned(),
             });
             true
         });

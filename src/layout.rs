@@ -105,7 +105,8 @@ pub struct Layout {
 pub fn look(root: &HostRoot, wishes: &Wishes, limit: usize) -> Layout {
     let os = os_id(root);
     let usual = Paths::of(root, &os);
-    let control_plane = wishes.control_plane_pki.clone().unwrap_or_else(|| host(usual.control_plane_pki));
+    let control_plane =
+        wishes.control_plane_pki.clone().unwrap_or_else(|| host(usual.control_plane_pki));
     let etcd = wishes.etcd_pki.clone().unwrap_or_else(|| host(usual.etcd_pki));
     let kubelet_kubeconfig = host(usual.kubelet_kubeconfig);
 
@@ -130,7 +131,9 @@ pub fn look(root: &HostRoot, wishes: &Wishes, limit: usize) -> Layout {
     // Once the machine is known, directories that its role never has are not waited for: their
     // nearest parent would be /etc or /var/lib, where every file that is opened is an event.
     if matches!(role, Role::ControlPlane | Role::Etcd) {
-        watched.iter_mut().for_each(|w| w.awaited = false);
+        for directory in &mut watched {
+            directory.awaited = false;
+        }
     }
     Layout {
         os,

@@ -9,11 +9,11 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use crate::clock::Timestamp;
+use crate::closed_list::closed_list;
 use crate::host_root::HostPath;
 use crate::inventory::{Entry, Inventory, Lasting};
 use crate::pki::renewal::{EtcdTopology, RenewedBy, Role};
 use crate::pki::{Certificate, Kind, Warning};
-use crate::closed_list::closed_list;
 use crate::problem::Problem;
 
 /// The version of the report's form.

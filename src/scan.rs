@@ -107,10 +107,13 @@ impl Scanner {
     fn parse(&self, path: &HostPath, kind: Kind) -> Result<Known, ReadError> {
         let (identity, bytes) = self.root.read(path, self.limits.file_size)?;
         // A file must not be able to stop the agent, whatever the parsers make of it.
-        let contents = catch_unwind(AssertUnwindSafe(|| pki::read(kind, &bytes)))
-            .unwrap_or_else(|_| {
-                fault(Reason::ParserPanic, "the parser failed on it; please report this file's \
-                    shape (without its keys) as a bug of expiryd")
+        let contents =
+            catch_unwind(AssertUnwindSafe(|| pki::read(kind, &bytes))).unwrap_or_else(|_| {
+                fault(
+                    Reason::ParserPanic,
+                    "the parser failed on it; please report this file's \
+                    shape (without its keys) as a bug of expiryd",
+                )
             });
         Ok(Known { identity, kind, contents: Arc::new(contents) })
     }

@@ -3,6 +3,7 @@
 use tracing::{info, warn};
 
 use crate::inventory::Lasting;
+use crate::pki::renewal::{EtcdTopology, RenewedBy};
 use crate::report::{Earliest, Report};
 
 /// Logs what is new in `after`; nothing when nothing is.
@@ -14,10 +15,10 @@ pub(super) fn log(before: Option<&Report>, after: &Report) {
             status = after.status.as_str(),
             settled = after.settled,
             role = after.node.role.as_str(),
-            etcd_topology = after.node.etcd_topology.map(|t| t.as_str()),
+            etcd_topology = after.node.etcd_topology.map(EtcdTopology::as_str),
             earliest = shown(&after.earliest),
             path = earliest.map(|e| tracing::field::display(&e.path)),
-            renewed_by = earliest.and_then(|e| e.renewed_by).map(|by| by.as_str()),
+            renewed_by = earliest.and_then(|e| e.renewed_by).map(RenewedBy::as_str),
             machine_rollout = shown(&after.machine_rollout),
             "report"
         );

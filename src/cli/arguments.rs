@@ -95,7 +95,7 @@ pub(super) struct Common {
     /// Where its etcd runs, instead of what is found
     #[arg(long, value_name = "TOPOLOGY", env = "EXPIRYD_ETCD_TOPOLOGY")]
     etcd_topology: Option<EtcdTopology>,
-    /// One more source: [file|directory|glob|kubeconfig:]PATH[@RENEWED_BY]; can be repeated
+    /// One more source: [file|directory|glob|kubeconfig:]PATH[@RENEWER]; can be repeated
     #[arg(long = "source", value_name = "SOURCE", value_parser = parse_source)]
     sources: Vec<SourceSettings>,
     /// Address of the HTTP endpoint; can be repeated [default: 127.0.0.1:9797]

@@ -38,13 +38,10 @@ pub fn standings(holds: Holds, file: &[(usize, Arc<Certificate>)]) -> Vec<Standi
         .map(|(index, certificate)| {
             let is_ca = certificate.basic_constraints == BasicConstraints::Ca;
             let counts = counts(holds, *index, certificate);
-            let suspect = (certificate.self_issued && certificate.version_1)
-                || certificate.key_cert_sign;
+            let suspect =
+                (certificate.self_issued && certificate.version_1) || certificate.key_cert_sign;
             let odd = [
-                (
-                    Warning::CaUnknown,
-                    certificate.basic_constraints == BasicConstraints::Unreadable,
-                ),
+                (Warning::CaUnknown, certificate.basic_constraints == BasicConstraints::Unreadable),
                 (Warning::CaFlagInLeafFile, is_ca && counts),
                 (
                     Warning::ChainExpiresFirst,
@@ -68,3 +65,6 @@ pub fn standings(holds: Holds, file: &[(usize, Arc<Certificate>)]) -> Vec<Standi
 fn counts(holds: Holds, index: usize, certificate: &Certificate) -> bool {
     certificate.basic_constraints != BasicConstraints::Ca || (holds == Holds::Leaf && index == 0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,23 +39,16 @@ impl Bundle {
         let mut rest = bytes;
         loop {
             let trimmed = skip_padding(rest);
-            match element_length(trimmed) {
-                None => return rest,
-                Some(length) => match trimmed.split_at_checked(length) {
-                    Some((der, after)) => {
-                        self.certificate(der, false);
-                        rest = after;
-                    }
-                    None => {
-                        self.fault(
-                            Reason::BadCertificate,
-                            "the file ends in the middle of its DER; it is torn or still being \
-                             written",
-                        );
-                        return &[];
-                    }
-                },
-            }
+            let Some(length) = element_length(trimmed) else { return rest };
+            let Some((der, after)) = trimmed.split_at_checked(length) else {
+                self.fault(
+                    Reason::BadCertificate,
+                    "the file ends in the middle of its DER; it is torn or still being written",
+                );
+                return &[];
+            };
+            self.certificate(der, false);
+            rest = after;
         }
     }
 
@@ -76,10 +69,12 @@ impl Bundle {
         }
         if !rest.is_empty() && !trusted && element_length(rest).is_some() {
             self.fault(Reason::BadCertificate, "its DER is shorter than it says; it is torn");
-        } else if !rest.is_empty() && !trusted && read {
-            if let Some((_, last)) = self.contents.certificates.last_mut() {
-                Arc::make_mut(last).trailing_data = true;
-            }
+        } else if !rest.is_empty()
+            && !trusted
+            && read
+            && let Some((_, last)) = self.contents.certificates.last_mut()
+        {
+            Arc::make_mut(last).trailing_data = true;
         }
     }
 
@@ -126,7 +121,10 @@ impl Bundle {
         if over > 0 {
             self.contents.faults.push(Fault::of_file(
                 Reason::TooMany,
-                format!("it holds {} certificates; those after the first {LIMIT} are not read", self.next),
+                format!(
+                    "it holds {} certificates; those after the first {LIMIT} are not read",
+                    self.next
+                ),
             ));
         }
         if self.contents.certificates.is_empty() && self.contents.faults.is_empty() {
@@ -174,3 +172,6 @@ fn container(der: &[u8]) -> Option<&'static str> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,15 +90,15 @@ impl Certificate {
     /// # Errors
     /// A sentence that says which part cannot be read.
     pub(super) fn from_der(der: &[u8]) -> Result<Self, String> {
-        let (_, certificate) =
-            X509CertificateParser::new().with_deep_parse_extensions(false).parse(der).map_err(
-                |error| match error {
-                    x509_parser::nom::Err::Incomplete(_) => "its DER is torn".to_owned(),
-                    x509_parser::nom::Err::Error(e) | x509_parser::nom::Err::Failure(e) => {
-                        format!("its DER is no readable X.509 certificate ({e})")
-                    }
-                },
-            )?;
+        let (_, certificate) = X509CertificateParser::new()
+            .with_deep_parse_extensions(false)
+            .parse(der)
+            .map_err(|error| match error {
+                x509_parser::nom::Err::Incomplete(_) => "its DER is torn".to_owned(),
+                x509_parser::nom::Err::Error(e) | x509_parser::nom::Err::Failure(e) => {
+                    format!("its DER is no readable X.509 certificate ({e})")
+                }
+            })?;
         let tbs = &certificate.tbs_certificate;
         Ok(Self {
             subject: Name::of(&tbs.subject),
@@ -150,8 +150,7 @@ fn timestamp(time: ASN1Time) -> Timestamp {
 }
 
 fn basic_constraints(tbs: &TbsCertificate<'_>) -> BasicConstraints {
-    let mut found =
-        tbs.extensions().iter().filter(|e| e.oid == OID_X509_EXT_BASIC_CONSTRAINTS);
+    let mut found = tbs.extensions().iter().filter(|e| e.oid == OID_X509_EXT_BASIC_CONSTRAINTS);
     match (found.next(), found.next()) {
         (None, _) => BasicConstraints::Absent,
         (Some(_), Some(_)) => BasicConstraints::Unreadable,
@@ -196,3 +195,6 @@ fn standard_times(tbs: &[u8]) -> Option<bool> {
     };
     Some(standard(&not_before) && standard(&not_after))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ mod kubeconfig;
 pub mod name;
 mod pem;
 pub mod renewal;
+#[cfg(test)]
+pub(crate) mod specimen;
 
 pub use certificate::{BasicConstraints, Certificate, Warning};
 

@@ -84,7 +84,9 @@ fn text(attribute: &AttributeTypeAndValue<'_>, limit: usize) -> Box<str> {
     let mut text = String::new();
     for chunk in bytes.get(..bytes.len().min(limit)).unwrap_or_default().utf8_chunks() {
         for character in chunk.valid().chars() {
-            if character.is_control() || matches!(character, '\u{200e}'..='\u{202e}' | '\u{2028}'..='\u{2069}') {
+            if character.is_control()
+                || matches!(character, '\u{200e}'..='\u{202e}' | '\u{2028}'..='\u{2069}')
+            {
                 let mut utf8 = [0; 4];
                 for byte in character.encode_utf8(&mut utf8).bytes() {
                     let _ = write!(text, "\\{byte:02X}");

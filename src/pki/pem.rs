@@ -43,7 +43,10 @@ pub(super) fn scan<'a>(text: &'a [u8], mut found: impl FnMut(Item<'a>)) {
         found(Item::Gap(text.get(at..marker.start).unwrap_or_default()));
         if !marker.begin {
             if marker.label() == Label::Certificate {
-                found(Item::Stray(Reason::BadPem, "a PEM block ends here whose BEGIN line is lost"));
+                found(Item::Stray(
+                    Reason::BadPem,
+                    "a PEM block ends here whose BEGIN line is lost",
+                ));
             }
             at = marker.end;
             continue;
@@ -67,7 +70,10 @@ pub(super) fn scan<'a>(text: &'a [u8], mut found: impl FnMut(Item<'a>)) {
                  as PEM (openssl pkcs7 -print_certs)",
             )),
             (Label::Other, Some(end)) if end.label() == Label::Certificate => {
-                found(Item::Stray(Reason::BadPem, "a PEM block ends here whose BEGIN line is lost"));
+                found(Item::Stray(
+                    Reason::BadPem,
+                    "a PEM block ends here whose BEGIN line is lost",
+                ));
             }
             (Label::Other, _) => {}
         }

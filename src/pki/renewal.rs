@@ -4,7 +4,6 @@
 //! is replaced. Everything else is renewed by somebody else, and a roll-out driven by its date
 //! would bring back the same certificate and start again.
 
-
 use super::Kind;
 use crate::closed_list::closed_list;
 
@@ -107,12 +106,11 @@ pub fn renewed_by(slot: Slot, file: &[u8], etcd: Option<EtcdTopology>) -> Renewe
         Slot::KubeletClient => Kubelet,
         Slot::ControlPlaneKubeconfig => MachineRollout,
         Slot::ControlPlanePki | Slot::EtcdPki => match (listed(slot, file), etcd) {
-            (Some(MadeBy::Node), _) | (Some(MadeBy::NodeIfStacked), Some(EtcdTopology::Stacked)) => {
-                MachineRollout
-            }
+            (Some(MadeBy::Node), _)
+            | (Some(MadeBy::NodeIfStacked), Some(EtcdTopology::Stacked)) => MachineRollout,
             (Some(MadeBy::EtcdClientSecret), _)
             | (Some(MadeBy::NodeIfStacked), Some(EtcdTopology::External) | None) => EtcdRollout,
-            (Some(MadeBy::User), _) | (None, _) => Operator,
+            (Some(MadeBy::User) | None, _) => Operator,
         },
     }
 }
@@ -157,3 +155,6 @@ fn listed(slot: Slot, file: &[u8]) -> Option<MadeBy> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

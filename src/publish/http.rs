@@ -189,9 +189,13 @@ fn answer<B>(request: &Request<B>, answers: &Answers) -> Response<Full<Bytes>> {
 
 fn expiry(headers: &HeaderMap, query: Option<&str>, page: Option<&Page>) -> Response<Full<Bytes>> {
     let Some(page) = page else {
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, "the first look is not over yet; ask again");
+        return refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the first look is not over yet; ask again",
+        );
     };
-    let format = query.into_iter().flat_map(|q| q.split('&')).find_map(|q| q.strip_prefix("format="));
+    let format =
+        query.into_iter().flat_map(|q| q.split('&')).find_map(|q| q.strip_prefix("format="));
     let (body, kind) = match format {
         Some("text") => (&page.text, TEXT),
         None if wants_text(headers) => (&page.text, TEXT),
@@ -213,9 +217,9 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// `Accept: text/plain` asks for text; who accepts JSON, or anything, gets JSON.
 fn wants_text(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let types = accepted.flat_map(|value| value.split(',')).map(|range| {
-        range.split(';').next().unwrap_or_default().trim()
-    });
+    let types = accepted
+        .flat_map(|value| value.split(','))
+        .map(|range| range.split(';').next().unwrap_or_default().trim());
     let (mut text, mut json) = (false, false);
     for range in types {
         text |= range.eq_ignore_ascii_case("text/plain");

@@ -98,11 +98,10 @@ fn section(
         table.push('\n');
     }
     text.push('\n');
-    for (line, certificate) in aligned(&table).lines().zip(
-        std::iter::once(None).chain(certificates.iter().map(Some)),
-    ) {
-        let nearness =
-            certificate.map(|c| style.thresholds.judge(c.certificate.not_after, now));
+    for (line, certificate) in
+        aligned(&table).lines().zip(std::iter::once(None).chain(certificates.iter().map(Some)))
+    {
+        let nearness = certificate.map(|c| style.thresholds.judge(c.certificate.not_after, now));
         let color = match nearness.filter(|_| style.color) {
             Some(Nearness::Critical) => Some("31"),
             Some(Nearness::Warning) => Some("33"),

@@ -1,4 +1,4 @@
-//! The service manager: sd_notify(3) messages. Without `NOTIFY_SOCKET` each of them does nothing.
+//! The service manager: `sd_notify(3)` messages. Without `NOTIFY_SOCKET` each of them does nothing.
 
 use std::time::Duration;
 

@@ -83,8 +83,8 @@ impl Listener {
     fn hear(&self, event: notify::Result<Event>) {
         match event {
             Ok(event) if event.need_rescan() => self.fail(OVERFLOWED),
-            Ok(event) if self.matters(&event) => drop(self.changed.send_replace(())),
-            Ok(_) => {}
+            Ok(event) if self.matters(&event) => self.changed.send_replace(()),
+            Ok(_) => (),
             Err(_) => self.fail(STOPPED),
         }
     }

@@ -32,8 +32,7 @@ impl Targets {
         let mut targets = BTreeMap::new();
         for Watched { directory, name, awaited } in wanted {
             let mut directory = directory.clone();
-            let mut names =
-                name.clone().map_or(Names::All, |name| Names::These(vec![name]));
+            let mut names = name.clone().map_or(Names::All, |name| Names::These(vec![name]));
             loop {
                 if let Ok((opened, identity)) = root.directory(&directory) {
                     let target = Target { path: directory, directory: opened, names };
@@ -56,7 +55,8 @@ impl Targets {
 /// Equal when they would be watched alike; the descriptors differ in any case.
 impl PartialEq for Targets {
     fn eq(&self, other: &Self) -> bool {
-        let view = |t: &Self| -> Vec<_> { t.0.iter().map(|(i, t)| (*i, t.names.clone())).collect() };
+        let view =
+            |t: &Self| -> Vec<_> { t.0.iter().map(|(i, t)| (*i, t.names.clone())).collect() };
         view(self) == view(other)
     }
 }
