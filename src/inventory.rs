@@ -323,3 +323,6 @@ fn has_leaf(file: &File) -> bool {
     let standings = standings(holds(file.slot, &file.name), &file.contents.certificates);
     standings.iter().any(|standing| standing.counts)
 }
+
+#[cfg(test)]
+mod tests;

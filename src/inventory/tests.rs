@@ -1,0 +1,315 @@
+//! Settling over real files: what is believed after each step of a renewal.
+#![expect(clippy::disallowed_methods, reason = "these tests make the files that are looked at")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{Settling, Timing};
+use crate::clock::{Moment, Timestamp};
+use crate::host_root::HostRoot;
+use crate::layout::Wishes;
+use crate::pki::renewal::{EtcdTopology, RenewedBy, Role};
+use crate::pki::specimen::Specimen;
+use crate::problem::Reason;
+use crate::report::{Report, Status};
+use crate::scan::{Limits, Scanner};
+
+const TIMING: Timing = Timing { settle: Duration::from_secs(10), grace: Duration::from_mins(10) };
+const SOON: &str = "20270301000000Z";
+const LATE: &str = "20280301000000Z";
+
+/// A machine on disk, and one agent's memory of it.
+struct Machine {
+    directory: TempDir,
+    scanner: Scanner,
+    settling: Settling,
+    seconds: u64,
+}
+
+impl Machine {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Arc::new(HostRoot::open(directory.path()).unwrap());
+        let limits = Limits { file_size: 1 << 20, files: 1_000 };
+        let machine = Self {
+            scanner: Scanner::new(root, Wishes::default(), limits),
+            settling: Settling::new(TIMING),
+            directory,
+            seconds: 0,
+        };
+        machine.write("etc/os-release", "ID=ubuntu\n");
+        for (path, end) in files {
+            machine.leaf(path, end);
+        }
+        machine
+    }
+
+    fn etcd() -> Self {
+        let machine =
+            Self::new(&[("etc/etcd/pki/server.crt", SOON), ("etc/etcd/pki/peer.crt", LATE)]);
+        machine.write("etc/etcd/pki/ca.crt", &Specimen::ca("20360101000000Z").pem());
+        machine
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.directory.path().join(path)
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn leaf(&self, path: &str, end: &str) {
+        self.write(path, &Specimen::leaf(end).pem());
+    }
+
+    fn remove(&self, path: &str) {
+        fs::remove_file(self.path(path)).unwrap();
+    }
+
+    /// Looks after `seconds` have gone by.
+    fn after(&mut self, seconds: u64) -> Report {
+        self.seconds += seconds;
+        let at = Moment {
+            monotonic: Duration::from_secs(self.seconds),
+            wall: Timestamp::from_unix(1_790_000_000 + i64::try_from(self.seconds).unwrap()),
+        };
+        let scan = self.scanner.look(at.wall);
+        Report::of(self.settling.take(scan, at), Vec::new(), at.wall)
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        let now = Duration::from_secs(self.seconds);
+        self.settling.deadline(now).map(|d| (d - now).as_secs())
+    }
+}
+
+fn earliest(report: &Report) -> Option<String> {
+    let earliest = report.earliest.as_ref()?;
+    Some(format!("{} {}", &earliest.not_after.to_string()[..4], earliest.path))
+}
+
+fn reasons(report: &Report) -> Vec<Reason> {
+    report.problems.iter().map(|lasting| lasting.problem.reason).collect()
+}
+
+fn stale(report: &Report) -> usize {
+    report.certificates.iter().filter(|c| c.stale).count()
+}
+
+const SERVER: Option<&str> = Some("2027 /etc/etcd/pki/server.crt");
+
+#[test]
+fn the_first_look_is_served_and_settles_once_the_machine_was_quiet() {
+    let mut machine = Machine::etcd();
+    let first = machine.after(0);
+    assert_eq!((earliest(&first).as_deref(), first.settled), (SERVER, false));
+    assert_eq!(machine.next_deadline(), Some(10));
+    assert!(!machine.after(9).settled);
+    assert!(machine.after(1).settled);
+    assert_eq!(machine.next_deadline(), None);
+}
+
+#[test]
+fn a_change_while_settling_starts_the_quiet_time_anew() {
+    let mut machine = Machine::etcd();
+    machine.after(0);
+    machine.leaf("etc/etcd/pki/peer.crt", "20290101000000Z");
+    assert!(!machine.after(5).settled);
+    assert!(!machine.after(9).settled);
+    assert!(machine.after(1).settled);
+}
+
+#[test]
+fn another_good_state_is_taken_at_once() {
+    let mut machine = Machine::etcd();
+    machine.after(0);
+    machine.after(10);
+    machine.leaf("etc/etcd/pki/server.crt", "20290101000000Z");
+    let report = machine.after(1);
+    assert_eq!(earliest(&report).as_deref(), Some("2028 /etc/etcd/pki/peer.crt"));
+    assert!(report.settled);
+}
+
+#[test]
+fn a_file_that_is_empty_or_torn_keeps_its_last_good_certificate_for_as_long_as_that_lasts() {
+    let mut machine = Machine::etcd();
+    machine.after(0);
+    machine.after(10);
+    for (text, reason) in [
+        ("", Reason::NoCertificate),
+        ("-----BEGIN CERTIFICATE-----\nMII", Reason::BadPem),
+        ("\0\0\0\0", Reason::NoCertificate),
+    ] {
+        machine.write("etc/etcd/pki/server.crt", text);
+        let report = machine.after(1);
+        assert_eq!((earliest(&report).as_deref(), report.status), (SERVER, Status::Degraded));
+        assert_eq!((reasons(&report), stale(&report)), (vec![reason], 1));
+    }
+    let much_later = machine.after(86_400);
+    assert_eq!((earliest(&much_later).as_deref(), stale(&much_later)), (SERVER, 1));
+}
+
+#[test]
+fn one_torn_certificate_in_a_file_that_was_whole_does_not_lose_the_others() {
+    let mut machine = Machine::etcd();
+    let whole = Specimen::leaf(SOON).pem() + &Specimen::leaf(LATE).pem();
+    machine.write("etc/etcd/pki/server.crt", &whole);
+    machine.after(0);
+    // Cut within the first block: the second one is still whole.
+    machine.write("etc/etcd/pki/server.crt", &whole[whole.len() / 3..]);
+    let report = machine.after(1);
+    assert_eq!((earliest(&report).as_deref(), stale(&report)), (SERVER, 2));
+}
+
+#[test]
+fn a_file_that_vanishes_among_others_is_held_for_the_settle_time_and_then_gone() {
+    let mut machine = Machine::etcd();
+    machine.after(0);
+    machine.after(10);
+    machine.remove("etc/etcd/pki/server.crt");
+    let held = machine.after(1);
+    assert_eq!((earliest(&held).as_deref(), stale(&held)), (SERVER, 1));
+    assert_eq!((held.status, reasons(&held)), (Status::Degraded, vec![Reason::Vanished]));
+    assert_eq!(machine.next_deadline(), Some(10));
+    let gone = machine.after(10);
+    assert_eq!(earliest(&gone).as_deref(), Some("2028 /etc/etcd/pki/peer.crt"));
+    assert_eq!((gone.status, stale(&gone)), (Status::Ok, 0));
+}
+
+#[test]
+fn an_emptied_directory_stands_for_the_grace_and_is_waited_for_after_it() {
+    let mut machine = Machine::etcd();
+    machine.after(0);
+    machine.after(10);
+    machine.remove("etc/etcd/pki/server.crt");
+    machine.remove("etc/etcd/pki/peer.crt");
+    for seconds in [1, 60, 538] {
+        let report = machine.after(seconds);
+        assert_eq!((earliest(&report).as_deref(), report.status), (SERVER, Status::Degraded));
+        assert_eq!((stale(&report), report.settled), (2, true));
+    }
+    let over = machine.after(600);
+    assert_eq!((earliest(&over), over.status, over.settled), (None, Status::Waiting, false));
+}
+
+#[test]
+fn a_grace_is_ended_by_the_new_certificates() {
+    let mut machine = Machine::etcd();
+    machine.after(0);
+    machine.after(10);
+    machine.remove("etc/etcd/pki/server.crt");
+    machine.remove("etc/etcd/pki/peer.crt");
+    machine.after(1);
+    machine.leaf("etc/etcd/pki/peer.crt", "20290101000000Z");
+    // The other one has still to come: its last good date holds.
+    assert_eq!(earliest(&machine.after(1)).as_deref(), SERVER);
+    machine.leaf("etc/etcd/pki/server.crt", "20290101000000Z");
+    let report = machine.after(1);
+    assert_eq!(earliest(&report).as_deref(), Some("2029 /etc/etcd/pki/peer.crt"));
+    assert_eq!((report.status, stale(&report)), (Status::Ok, 0));
+}
+
+#[test]
+fn a_restart_in_an_emptied_directory_waits_and_does_not_guess() {
+    let mut machine = Machine::new(&[]);
+    machine.write("etc/etcd/pki/ca.crt", &Specimen::ca("20360101000000Z").pem());
+    let report = machine.after(0);
+    assert_eq!((earliest(&report), report.status), (None, Status::Waiting));
+    assert!(report.earliest_ca.is_some());
+    assert!(!machine.after(3_600).settled);
+}
+
+#[test]
+fn a_pki_that_appears_an_hour_after_boot_is_taken_and_settles_then() {
+    let mut machine = Machine::new(&[]);
+    assert_eq!(machine.after(0).node.role, Role::Unknown);
+    machine.leaf("etc/etcd/pki/server.crt", SOON);
+    let report = machine.after(3_600);
+    assert_eq!((earliest(&report).as_deref(), report.settled), (SERVER, false));
+    assert!(machine.after(10).settled);
+}
+
+#[test]
+fn an_emptied_control_plane_does_not_become_a_worker() {
+    let mut machine = Machine::new(&[("etc/kubernetes/pki/apiserver.crt", SOON)]);
+    machine.write("etc/kubernetes/pki/ca.crt", &Specimen::ca("20360101000000Z").pem());
+    machine.after(0);
+    machine.remove("etc/kubernetes/pki/apiserver.crt");
+    let report = machine.after(3_600);
+    assert_eq!((report.node.role, report.status), (Role::ControlPlane, Status::Degraded));
+    let report = machine.after(3_600);
+    assert_eq!((report.node.role, report.status), (Role::ControlPlane, Status::Waiting));
+}
+
+#[test]
+fn a_missing_etcd_server_certificate_does_not_make_a_stacked_etcd_external() {
+    let mut machine = Machine::new(&[
+        ("etc/kubernetes/pki/apiserver.crt", LATE),
+        ("etc/kubernetes/pki/apiserver-etcd-client.crt", SOON),
+        ("etc/kubernetes/pki/etcd/server.crt", LATE),
+    ]);
+    machine.write("etc/kubernetes/pki/etcd/ca.crt", &Specimen::ca("20360101000000Z").pem());
+    assert_eq!(machine.after(0).node.etcd_topology, Some(EtcdTopology::Stacked));
+    machine.remove("etc/kubernetes/pki/etcd/server.crt");
+    let report = machine.after(1);
+    assert_eq!(report.node.etcd_topology, Some(EtcdTopology::Stacked));
+    assert_eq!(report.earliest.unwrap().renewed_by, Some(RenewedBy::MachineRollout));
+}
+
+#[test]
+fn one_emptied_pki_of_two_stands_for_the_grace() {
+    let mut machine = Machine::etcd();
+    machine.leaf("etc/kubernetes/pki/apiserver.crt", LATE);
+    machine.after(0);
+    machine.after(10);
+    machine.remove("etc/etcd/pki/server.crt");
+    machine.remove("etc/etcd/pki/peer.crt");
+    machine.after(1);
+    assert_eq!(earliest(&machine.after(60)).as_deref(), SERVER);
+    assert_eq!(
+        earliest(&machine.after(600)).as_deref(),
+        Some("2028 /etc/kubernetes/pki/apiserver.crt")
+    );
+}
+
+#[test]
+fn a_directory_that_may_not_be_listed_keeps_what_was_in_it() {
+    let mut machine = Machine::etcd();
+    machine.after(0);
+    machine.after(10);
+    // A file in its place: nobody can list it, whoever they are.
+    fs::rename(machine.path("etc/etcd/pki"), machine.path("etc/etcd/away")).unwrap();
+    machine.write("etc/etcd/pki", "no directory");
+    let report = machine.after(1);
+    assert_eq!((earliest(&report).as_deref(), report.status), (SERVER, Status::Degraded));
+}
+
+#[test]
+fn a_problem_keeps_the_time_at_which_it_began() {
+    let mut machine = Machine::etcd();
+    machine.write("etc/etcd/pki/server.crt", "");
+    let began = machine.after(0).problems[0].since;
+    assert_eq!(machine.after(60).problems[0].since, began);
+    machine.leaf("etc/etcd/pki/server.crt", SOON);
+    assert!(machine.after(1).problems.is_empty());
+    machine.write("etc/etcd/pki/server.crt", "");
+    assert!(machine.after(1).problems[0].since > began);
+}
+
+#[test]
+fn an_unchanged_machine_is_not_parsed_again() {
+    let mut machine = Machine::etcd();
+    let look =
+        |machine: &mut Machine, wall| machine.scanner.look(Timestamp::from_unix(wall)).parsed;
+    assert_eq!(look(&mut machine, 0), 3);
+    assert_eq!(look(&mut machine, 0), 0);
+    machine.leaf("etc/etcd/pki/peer.crt", "20290101000000Z");
+    assert_eq!(look(&mut machine, 0), 1);
+}
