@@ -4,13 +4,13 @@
 //! root were `/`: an absolute symlink of the node leads to the node's own file, and `..` cannot
 //! climb out. Nothing here can write, and nothing blocks on a FIFO or a device.
 
-use std::fs::File;
+use std::fmt::{self, Write as _};
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
-use std::{fmt, fs};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
@@ -22,8 +22,8 @@ use zeroize::Zeroizing;
 
 /// A path as the node itself would write it: absolute, without `.` and `..`.
 ///
-/// Ordered bytewise. Written with bytes that are no UTF-8 as `\xNN`, so that two files never
-/// look alike.
+/// Ordered bytewise. Written with control characters and bytes that are no UTF-8 as `\xNN`, so
+/// that a file's name can neither hide nor play tricks on a terminal.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct HostPath(PathBuf);
 
@@ -97,13 +97,22 @@ impl PartialOrd for HostPath {
 impl fmt::Display for HostPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.as_os_str().as_bytes().utf8_chunks() {
-            f.write_str(chunk.valid())?;
-            for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02x}")?;
+            let mut utf8 = [0; 4];
+            for character in chunk.valid().chars() {
+                if character.is_control() {
+                    escape(f, character.encode_utf8(&mut utf8).as_bytes())?;
+                } else {
+                    f.write_char(character)?;
+                }
             }
+            escape(f, chunk.invalid())?;
         }
         Ok(())
     }
+}
+
+fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
 }
 
 impl fmt::Debug for HostPath {

@@ -86,7 +86,7 @@ impl Machine {
 
     fn next_deadline(&self) -> Option<u64> {
         let now = Duration::from_secs(self.seconds);
-        self.settling.deadline(now).map(|d| (d - now).as_secs())
+        self.settling.deadline(now).map(|d| d.saturating_sub(now).as_secs())
     }
 }
 

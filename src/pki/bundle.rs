@@ -20,9 +20,7 @@ pub(super) fn read(bytes: &[u8]) -> Contents {
         Item::Block { der, repaired, trusted } => bundle.block(&der, repaired, trusted),
         Item::Torn(why) => bundle.fault(Reason::BadPem, why),
         Item::Stray(reason, why) => bundle.contents.faults.push(Fault::of_file(reason, why)),
-        Item::Gap(gap) => {
-            bundle.raw_der(gap);
-        }
+        Item::Gap(gap) => bundle.gap(gap),
     });
     bundle.finish(bytes)
 }
@@ -49,6 +47,16 @@ impl Bundle {
             };
             self.certificate(der, false);
             rest = after;
+        }
+    }
+
+    /// Takes the DER certificates anywhere between two PEM blocks. Text cannot be mistaken for
+    /// them: no UTF-8 has the byte of a long length behind a `0`.
+    fn gap(&mut self, mut rest: &[u8]) {
+        while let Some(at) = rest.windows(2).position(|w| matches!(w, [0x30, 0x81..=0x84])) {
+            let from = rest.get(at..).unwrap_or_default();
+            let after = self.raw_der(from);
+            rest = if after.len() < from.len() { after } else { from.get(1..).unwrap_or_default() };
         }
     }
 

@@ -32,7 +32,7 @@ pub(super) enum Item<'a> {
     Torn(&'static str),
     /// A sign of a certificate or container that has no BEGIN marker of a certificate.
     Stray(Reason, &'static str),
-    /// What lies between blocks, for the caller to look for raw DER in.
+    /// What lies between blocks, or behind a BEGIN without END, to look for raw DER in.
     Gap(&'a [u8]),
 }
 
@@ -76,6 +76,9 @@ pub(super) fn scan<'a>(text: &'a [u8], mut found: impl FnMut(Item<'a>)) {
                 ));
             }
             (Label::Other, _) => {}
+        }
+        if end.is_none() {
+            found(Item::Gap(text.get(marker.end..at).unwrap_or_default()));
         }
     }
     found(Item::Gap(text.get(at..).unwrap_or_default()));

@@ -118,14 +118,12 @@ pub fn generalized_time(text: &str) -> Vec<u8> {
 pub fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len();
     let mut der = vec![tag];
-    match u8::try_from(length) {
-        Ok(short @ 0..=0x7F) => der.push(short),
-        _ => {
-            let bytes: Vec<u8> =
-                length.to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect();
-            der.push(0x80 | u8::try_from(bytes.len()).unwrap_or(0));
-            der.extend(bytes);
-        }
+    if length < 0x80 {
+        der.push(length.to_le_bytes()[0]);
+    } else {
+        let bytes: Vec<u8> = length.to_be_bytes().into_iter().skip_while(|b| *b == 0).collect();
+        der.push(0x80 | bytes.len().to_le_bytes()[0]);
+        der.extend(bytes);
     }
     der.extend(content);
     der

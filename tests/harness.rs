@@ -1,0 +1,258 @@
+//! A node on disk, and the binary at work on it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A time at which none of the certificates in tests/nodes has ended.
+pub const NOW: &str = "2026-11-23T18:00:00Z";
+
+/// How long anything may take that ought to happen. Nothing is measured by it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The nodes in tests/nodes.
+pub fn nodes() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nodes")
+}
+
+pub fn expiryd() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_expiryd"));
+    for name in
+        ["CONFIG", "HOST_ROOT", "ROLE", "ETCD_TOPOLOGY", "LISTEN", "LOG_FORMAT", "LOG_LEVEL"]
+    {
+        command.env_remove(format!("EXPIRYD_{name}"));
+    }
+    command
+}
+
+/// A node that a test may change.
+pub struct Host(TempDir);
+
+impl Host {
+    /// A copy of a node in tests/nodes.
+    pub fn like(node: &str) -> Self {
+        let host = Self(tempfile::tempdir().unwrap());
+        copy(&nodes().join(node), host.root());
+        host
+    }
+
+    /// A node with nothing but an os-release.
+    pub fn bare(os: &str) -> Self {
+        let host = Self(tempfile::tempdir().unwrap());
+        host.write("etc/os-release", format!("ID={os}\n"));
+        host
+    }
+
+    pub fn root(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Where a path of the node is on this machine.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root().join(path.trim_start_matches('/'))
+    }
+
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// Replaces a file as careful writers do.
+    pub fn replace(&self, path: &str, content: impl AsRef<[u8]>) {
+        let new = format!("{path}.new");
+        self.write(&new, content);
+        fs::rename(self.path(&new), self.path(path)).unwrap();
+    }
+
+    pub fn link(&self, path: &str, target: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        symlink(target, path).unwrap();
+    }
+
+    pub fn remove(&self, path: &str) {
+        fs::remove_file(self.path(path)).unwrap();
+    }
+
+    /// `expiryd check` on it.
+    pub fn check(&self, arguments: &[&str]) -> Output {
+        let root = self.root();
+        expiryd().arg("check").arg("--host-root").arg(root).args(arguments).output().unwrap()
+    }
+
+    /// The report of `expiryd check`.
+    pub fn report(&self, arguments: &[&str]) -> Value {
+        let output = self.check(&[&["-o", "json", "--at", NOW], arguments].concat());
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)))
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            copy(&from, &to);
+        } else if kind.is_symlink() {
+            symlink(fs::read_link(from).unwrap(), to).unwrap();
+        } else {
+            fs::copy(from, to).unwrap();
+        }
+    }
+}
+
+/// Waits until something is there.
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A running `expiryd run`.
+pub struct Agent {
+    child: Child,
+    pub address: SocketAddr,
+    log: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Agent {
+    /// Starts on a node, with a configuration file of these lines.
+    pub fn start(host: &Host, configuration: &str) -> Self {
+        let file = host.path("expiryd.toml");
+        fs::write(&file, configuration).unwrap();
+        let mut command = expiryd();
+        command.arg("run").arg("--host-root").arg(host.root()).arg("--config").arg(file);
+        Self::spawn(command)
+    }
+
+    pub fn spawn(mut command: Command) -> Self {
+        command.env("EXPIRYD_LISTEN", "127.0.0.1:0").env("EXPIRYD_LOG_FORMAT", "json");
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (lines, written) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&log));
+        thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                written.lock().unwrap().push(line);
+            }
+        });
+        let address = wait_for("a listening agent", || {
+            let lines = log.lock().unwrap();
+            let line = lines.iter().find(|line| line["message"] == "listening")?;
+            line["address"].as_str()?.parse().ok()
+        });
+        Self { child, address, log }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The log lines so far, each a JSON object.
+    pub fn log(&self) -> Vec<Value> {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[])
+    }
+
+    pub fn ask(&self, method: &str, path: &str, headers: &[&str]) -> Answer {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let headers: String = headers.iter().flat_map(|header| [header, "\r\n"]).collect();
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        Answer::parse(&answer)
+    }
+
+    /// The report that is served now.
+    pub fn report(&self) -> Value {
+        wait_for("a report", || {
+            let report: Value = serde_json::from_str(&self.get("/expiry").body).ok()?;
+            Some(report).filter(|report| report["kind"] == "ExpiryReport")
+        })
+    }
+
+    /// Waits for a report that is as described.
+    pub fn report_when(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        wait_for(what, || Some(self.report()).filter(|report| is(report)))
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the end; the exit code.
+    pub fn ended(&mut self) -> Option<i32> {
+        let status = wait_for("the end of the agent", || self.child.try_wait().unwrap());
+        status.code()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An HTTP answer.
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or_default();
+        Self { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.into_iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
+
+/// The earliest expiry of a report, as `DATE PATH`; empty when there is none.
+pub fn earliest(report: &Value) -> String {
+    let earliest = &report["earliest"];
+    let text = |field: &str| earliest[field].as_str().map(str::to_owned);
+    match (text("notAfter"), text("path")) {
+        (Some(date), Some(path)) => format!("{date} {path}"),
+        _ => String::new(),
+    }
+}
+
+/// `PATH REASON` of each problem.
+pub fn problems(report: &Value) -> Vec<String> {
+    let problems = report["problems"].as_array().unwrap();
+    let text = |p: &Value, field: &str| p[field].as_str().unwrap().to_owned();
+    problems.iter().map(|p| format!("{} {}", text(p, "path"), text(p, "reason"))).collect()
+}

@@ -1,0 +1,20 @@
+//! Drives the real binary over real files and sockets.
+#![expect(clippy::disallowed_methods, reason = "these tests make the nodes that are looked at")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails so")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+#![allow(unreachable_pub, reason = "the harness is there for the other modules")]
+
+mod harness;
+#[path = "../src/pki/specimen.rs"]
+mod specimen;
+
+mod command_line;
+mod files;
+mod hosts;
+mod http;
+mod modules;
+mod properties;
+mod renewal;
+mod signals;
+mod untouched;
+mod watching;

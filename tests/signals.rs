@@ -1,0 +1,63 @@
+//! Stopping and reloading.
+
+use std::fs;
+use std::io::Read;
+use std::net::TcpStream;
+
+use crate::harness::{Agent, Host, wait_for};
+use crate::specimen::Specimen;
+
+fn said(agent: &Agent, words: &str) -> bool {
+    agent.log().iter().any(|line| line["message"].as_str().is_some_and(|m| m.contains(words)))
+}
+
+#[test]
+fn sigterm_and_sigint_end_it_with_0_while_connections_are_open() {
+    for signal in ["TERM", "INT"] {
+        let host = Host::like("ubuntu-etcd");
+        let mut agent = Agent::start(&host, "");
+        agent.report();
+        let mut idle = TcpStream::connect(agent.address).unwrap();
+        agent.signal(signal);
+        assert_eq!(agent.ended(), Some(0));
+        assert_eq!(idle.read(&mut [0; 8]).unwrap_or(0), 0);
+    }
+}
+
+#[test]
+fn sighup_puts_a_new_configuration_into_force() {
+    let host = Host::like("ubuntu-etcd");
+    host.write("opt/extra.pem", Specimen::leaf("20270101000000Z").pem());
+    let agent = Agent::start(&host, "");
+    assert_eq!(agent.report()["earliest"]["path"], "/etc/etcd/pki/server.crt");
+    fs::write(host.path("expiryd.toml"), "[[source]]\nfile = \"/opt/extra.pem\"\n").unwrap();
+    agent.signal("HUP");
+    agent.report_when("the new source", |r| r["earliest"]["path"] == "/opt/extra.pem");
+    assert!(said(&agent, "the configuration was read again"));
+}
+
+#[test]
+fn sighup_with_a_wrong_configuration_keeps_the_old_one_and_says_why() {
+    let host = Host::like("ubuntu-etcd");
+    host.write("opt/extra.pem", Specimen::leaf("20270101000000Z").pem());
+    let agent = Agent::start(&host, "[[source]]\nfile = \"/opt/extra.pem\"\n");
+    agent.report();
+    fs::write(host.path("expiryd.toml"), "tick = \"never\"\n").unwrap();
+    agent.signal("HUP");
+    wait_for("the refusal", || {
+        said(&agent, "the configuration stays as it was: configuration file").then_some(())
+    });
+    assert_eq!(agent.report()["earliest"]["path"], "/opt/extra.pem");
+}
+
+#[test]
+fn an_idle_agent_logs_nothing_more() {
+    let host = Host::like("ubuntu-etcd");
+    let agent = Agent::start(&host, "tick = \"1s\"\nsettle = \"0s\"\n");
+    agent.report_when("a settled report", |r| r["settled"] == true);
+    let (lines, seen) = (agent.log().len(), agent.report()["observedAt"].clone());
+    agent.report_when("two more looks", |r| {
+        r["observedAt"].as_str().unwrap() > seen.as_str().unwrap()
+    });
+    assert_eq!(agent.log().len(), lines, "{:?}", agent.log());
+}

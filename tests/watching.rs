@@ -1,0 +1,133 @@
+//! Changes are seen without waiting for the tick, also those that inotify alone would miss.
+
+use std::fs;
+use std::process::Command;
+
+use crate::harness::{Agent, Host, expiryd, problems, wait_for};
+use crate::specimen::Specimen;
+
+/// Only inotify can show a change before the test gives up.
+const NO_TICK: &str = "tick = \"1h\"\n";
+
+fn leaf(year: u16) -> String {
+    Specimen::leaf(&format!("{year}0101000000Z")).pem()
+}
+
+fn sees(agent: &Agent, year: u16) {
+    let date = format!("{year}-01-01T00:00:00Z");
+    agent.report_when(&date, |report| report["earliest"]["notAfter"] == date.as_str());
+}
+
+#[test]
+fn a_file_that_is_rewritten_replaced_or_new_is_seen() {
+    let host = Host::like("ubuntu-etcd");
+    let agent = Agent::start(&host, NO_TICK);
+    agent.report();
+    host.write("etc/etcd/pki/server.crt", leaf(2027));
+    sees(&agent, 2027);
+    host.replace("etc/etcd/pki/server.crt", leaf(2026));
+    sees(&agent, 2026);
+    host.write("etc/etcd/pki/new.crt", leaf(2025));
+    sees(&agent, 2025);
+}
+
+#[test]
+fn a_pki_that_is_not_there_at_first_is_waited_for() {
+    let host = Host::bare("ubuntu");
+    let agent = Agent::start(&host, NO_TICK);
+    assert_eq!(agent.report()["status"], "waiting");
+    host.write("etc/etcd/pki/server.crt", leaf(2027));
+    sees(&agent, 2027);
+}
+
+#[test]
+fn a_directory_that_is_made_anew_is_watched_again() {
+    let host = Host::like("ubuntu-etcd");
+    let agent = Agent::start(&host, NO_TICK);
+    agent.report();
+    for year in [2027, 2026, 2025] {
+        fs::remove_dir_all(host.path("etc/etcd/pki")).unwrap();
+        host.write("etc/etcd/pki/server.crt", leaf(year));
+        sees(&agent, year);
+    }
+    fs::rename(host.path("etc/etcd"), host.path("etc/old")).unwrap();
+    host.write("etc/etcd/pki/server.crt", leaf(2024));
+    sees(&agent, 2024);
+}
+
+#[test]
+fn a_link_to_the_directory_that_leads_elsewhere_is_followed() {
+    let host = Host::bare("ubuntu");
+    host.write("data/1/server.crt", leaf(2027));
+    host.write("data/2/server.crt", leaf(2026));
+    host.link("etc/etcd/pki", "/data/1");
+    let agent = Agent::start(&host, NO_TICK);
+    sees(&agent, 2027);
+    host.remove("etc/etcd/pki");
+    host.link("etc/etcd/pki", "/data/2");
+    sees(&agent, 2026);
+    host.write("data/2/server.crt", leaf(2025));
+    sees(&agent, 2025);
+}
+
+#[test]
+fn a_secret_volumes_data_link_is_followed() {
+    let host = Host::bare("ubuntu");
+    host.write("secret/..1/tls.crt", leaf(2027));
+    host.write("secret/..2/tls.crt", leaf(2026));
+    host.link("secret/..data", "..1");
+    host.link("secret/tls.crt", "..data/tls.crt");
+    let agent = Agent::start(&host, &format!("{NO_TICK}[[source]]\ndirectory = \"/secret\"\n"));
+    sees(&agent, 2027);
+    host.link("secret/..data_tmp", "..2");
+    fs::rename(host.path("secret/..data_tmp"), host.path("secret/..data")).unwrap();
+    sees(&agent, 2026);
+}
+
+#[test]
+fn its_own_reading_does_not_make_it_look_again() {
+    let host = Host::like("ubuntu-etcd");
+    let agent = Agent::start(
+        &host,
+        "tick = \"1s\"\nsettle = \"0s\"\ndebounce = \"0s\"\nlog-level = \"debug\"\n",
+    );
+    let looks = || agent.log().iter().filter(|line| line["message"] == "looked").count();
+    wait_for("the first looks", || (looks() >= 2).then_some(()));
+    let seconds = |report: &serde_json::Value| {
+        report["observedAt"].as_str().unwrap().split(['T', 'Z']).nth(1).unwrap().to_owned()
+    };
+    let mut times = std::collections::BTreeSet::from([seconds(&agent.report())]);
+    let before = looks();
+    wait_for("three ticks", || {
+        times.insert(seconds(&agent.report()));
+        (times.len() > 3).then_some(())
+    });
+    // A look that led to the next one would have made thousands.
+    assert!(looks() - before < 20, "{} looks", looks() - before);
+}
+
+#[test]
+fn without_inotify_it_polls_and_says_so_and_the_report_is_still_good() {
+    let host = Host::like("ubuntu-etcd");
+    let limit = "/proc/sys/user/max_inotify_instances";
+    let unshare = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-c", script]);
+        command
+    };
+    let script = format!("echo 0 > {limit}");
+    if !unshare(&script).output().is_ok_and(|o| o.status.success()) {
+        eprintln!("skipped: no user namespace in which inotify could be forbidden");
+        return;
+    }
+    let mut command = unshare(&format!("{script}; exec \"$@\""));
+    command.arg("sh").arg(expiryd().get_program()).args(["run", "--host-root"]).arg(host.root());
+    let agent = Agent::spawn(command);
+    let report = agent.report();
+    assert_eq!(report["status"], "ok");
+    assert_eq!(report["earliest"]["path"], "/etc/etcd/pki/server.crt");
+    assert!(problems(&report)[0].ends_with(" watch-unavailable"), "{report}");
+    let message = report["problems"][0]["message"].as_str().unwrap();
+    assert!(message.contains("max_user_instances") && message.contains("30 seconds"), "{message}");
+    assert!(agent.log().iter().any(|l| l["level"] == "WARN" && l["reason"] == "watch-unavailable"));
+}
