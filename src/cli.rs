@@ -14,6 +14,7 @@ use crate::clock::{Moment, Timestamp};
 use crate::config::{Config, ConfigError, read_file};
 use crate::host_root::HostRoot;
 use crate::inventory::Settling;
+use crate::publish::json;
 use crate::publish::table::{self, Style};
 use crate::publish::verdict::{Thresholds, Verdict};
 use crate::report::Report;
@@ -75,7 +76,7 @@ fn check(arguments: &Check) -> Result<ExitCode, String> {
     let report = look_once(&config, now)?;
     let thresholds = Thresholds { warning: arguments.warning, critical: arguments.critical };
     let text = match arguments.output {
-        Output::Json => serde_json::to_string_pretty(&report).map_err(|e| e.to_string())? + "\n",
+        Output::Json => json::write(&report) + "\n",
         Output::Yaml => serde_saphyr::to_string(&report).map_err(|e| e.to_string())?,
         Output::Table | Output::Wide => {
             let color = match arguments.color {

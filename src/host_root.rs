@@ -221,7 +221,8 @@ impl From<Errno> for ReadError {
 pub struct Glance {
     /// The state the file is in.
     pub identity: Identity,
-    kind: Option<&'static str>,
+    /// What it is, if it is no regular file.
+    irregular: Option<&'static str>,
 }
 
 /// The directory that stands for the node's `/`.
@@ -271,7 +272,8 @@ impl HostRoot {
         &self.path
     }
 
-    /// Reads at most `limit` bytes of a regular file, following links beneath the root.
+    /// Reads a regular file of at most `limit` bytes, which was glanced at before: opening a device
+    /// can have effects of its own.
     ///
     /// The bytes are erased from memory when dropped: a kubeconfig holds a private key too.
     ///
@@ -280,10 +282,10 @@ impl HostRoot {
     pub fn read(
         &self,
         path: &HostPath,
+        glance: &Glance,
         limit: u64,
     ) -> Result<(Identity, Zeroizing<Vec<u8>>), ReadError> {
-        let glance = self.glance(path)?;
-        if let Some(kind) = glance.kind {
+        if let Some(kind) = glance.irregular {
             return Err(ReadError::NotRegular(kind));
         }
         // O_NONBLOCK: the name may have become a FIFO since the glance.
@@ -294,19 +296,19 @@ impl HostRoot {
         if let Some(kind) = irregular(&before) {
             return Err(ReadError::NotRegular(kind));
         }
-        if before.size() > limit {
-            return Err(ReadError::TooLarge { size: before.size(), limit });
+        let size = before.size();
+        if size > limit {
+            return Err(ReadError::TooLarge { size, limit });
         }
-        // One byte more than expected, so that the vector never grows: growing would leave a
-        // copy behind that is not erased.
-        let room = usize::try_from(before.size()).unwrap_or(usize::MAX).saturating_add(1);
-        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-        Read::by_ref(&mut file).take(room as u64).read_to_end(&mut bytes)?;
+        // All of the room at once: growing would leave a copy behind that is not erased.
+        let mut bytes = Zeroizing::new(vec![0; usize::try_from(size).unwrap_or(usize::MAX)]);
+        file.read_exact(&mut bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => ReadError::Changing,
+            _ => error.into(),
+        })?;
+        // Whoever writes or appends meanwhile changes the size or a time.
         let after = Identity::of(&file.metadata()?);
-        if after != Identity::of(&before) || bytes.len() as u64 != before.size() {
-            return Err(ReadError::Changing);
-        }
-        Ok((after, bytes))
+        if after == Identity::of(&before) { Ok((after, bytes)) } else { Err(ReadError::Changing) }
     }
 
     /// Looks at a file without opening it for reading, which no watcher notices.
@@ -318,7 +320,7 @@ impl HostRoot {
             .open_beneath(path.as_path(), OFlag::O_PATH)
             .map_err(|errno| self.explain(path, errno))?;
         let metadata = File::from(fd).metadata()?;
-        Ok(Glance { identity: Identity::of(&metadata), kind: irregular(&metadata) })
+        Ok(Glance { identity: Identity::of(&metadata), irregular: irregular(&metadata) })
     }
 
     /// A directory opened by name alone, and which one it is, for watching it.

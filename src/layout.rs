@@ -244,7 +244,9 @@ fn hostname(root: &HostRoot) -> Option<String> {
 }
 
 fn small_text(root: &HostRoot, path: &str) -> Option<String> {
-    let (_, bytes) = root.read(&host(path), 64 * 1024).ok()?;
+    let path = host(path);
+    let glance = root.glance(&path).ok()?;
+    let (_, bytes) = root.read(&path, &glance, 64 * 1024).ok()?;
     String::from_utf8(bytes.to_vec()).ok()
 }
 

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::host_root::{HostPath, HostRoot, Identity, ReadError};
+use crate::host_root::{Glance, HostPath, HostRoot, Identity, ReadError};
 use crate::layout::{self, Layout, Source, Wishes};
 use crate::pki::renewal::Slot;
 use crate::pki::{self, Contents, Fault, Kind};
@@ -79,9 +79,9 @@ impl Scanner {
             let seen = known.remove(&path).filter(|known| known.kind == kind);
             let contents = match self.glance(&path, seen) {
                 Glimpse::Same(known) => self.remember(&path, known, now),
-                Glimpse::New => {
+                Glimpse::New(glance) => {
                     parsed += 1;
-                    match self.parse(&path, kind) {
+                    match self.parse(&path, &glance, kind) {
                         Ok(known) => self.remember(&path, known, now),
                         Err(error) => Arc::new(unreadable(&error)),
                     }
@@ -97,15 +97,15 @@ impl Scanner {
     fn glance(&self, path: &HostPath, seen: Option<Known>) -> Glimpse {
         match (self.root.glance(path), seen) {
             (Ok(glance), Some(known)) if glance.identity == known.identity => Glimpse::Same(known),
-            (Ok(_), _) => Glimpse::New,
+            (Ok(glance), _) => Glimpse::New(glance),
             // Listed a moment ago: it was removed in between, and so is not there.
             (Err(ReadError::NotFound), _) => Glimpse::Gone,
             (Err(error), _) => Glimpse::Failed(error),
         }
     }
 
-    fn parse(&self, path: &HostPath, kind: Kind) -> Result<Known, ReadError> {
-        let (identity, bytes) = self.root.read(path, self.limits.file_size)?;
+    fn parse(&self, path: &HostPath, glance: &Glance, kind: Kind) -> Result<Known, ReadError> {
+        let (identity, bytes) = self.root.read(path, glance, self.limits.file_size)?;
         // A file must not be able to stop the agent, whatever the parsers make of it.
         let contents =
             catch_unwind(AssertUnwindSafe(|| pki::read(kind, &bytes))).unwrap_or_else(|_| {
@@ -131,7 +131,7 @@ impl Scanner {
 
 enum Glimpse {
     Same(Known),
-    New,
+    New(Glance),
     Gone,
     Failed(ReadError),
 }

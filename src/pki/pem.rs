@@ -159,7 +159,8 @@ fn next_marker(text: &[u8], from: usize) -> Option<Marker<'_>> {
 
 fn decode(text: &[u8], begin: &Marker<'_>, end: &Marker<'_>) -> Item<'static> {
     let body = text.get(begin.end..end.start).unwrap_or_default();
-    let digits: Vec<u8> = body.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
+    let mut digits = Vec::with_capacity(body.len());
+    digits.extend(body.iter().filter(|b| !b.is_ascii_whitespace()));
     if digits.is_empty() {
         return Item::Torn("its PEM block is empty");
     }

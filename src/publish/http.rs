@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, VARY,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, IF_NONE_MATCH,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -33,7 +33,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, warn};
 
-use super::page::{Body, Page};
+use super::page::{JSON, Page, TEXT};
 pub use connections::Connections;
 
 /// How long a client may take for a request head, and how long a connection may be idle.
@@ -102,8 +102,9 @@ pub async fn serve(
         match accepted {
             Ok((stream, _)) => {
                 let place = connections.admit();
-                let connection = converse(stream, answers.clone(), place.clone(), stop.clone());
-                place.hold(tasks.spawn(connection));
+                let key = place.key();
+                let connection = converse(stream, answers.clone(), place, stop.clone());
+                connections.hold(key, tasks.spawn(connection));
             }
             Err(error) => refused(&error).await,
         }
@@ -196,10 +197,10 @@ fn expiry(headers: &HeaderMap, query: Option<&str>, page: Option<&Page>) -> Resp
     };
     let format =
         query.into_iter().flat_map(|q| q.split('&')).find_map(|q| q.strip_prefix("format="));
-    let (body, kind) = match format {
-        Some("text") => (&page.text, TEXT),
-        None if wants_text(headers) => (&page.text, TEXT),
-        None | Some("json") => (&page.json, JSON),
+    let body = match format {
+        Some("text") => &page.text,
+        None if wants_text(headers) => &page.text,
+        None | Some("json") => &page.json,
         Some(_) => return refusal(StatusCode::BAD_REQUEST, "format must be json or text"),
     };
     let known = headers.get(IF_NONE_MATCH).is_some_and(|tags| matches(tags, &body.etag));
@@ -208,11 +209,11 @@ fn expiry(headers: &HeaderMap, query: Option<&str>, page: Option<&Page>) -> Resp
         (true, true) => (StatusCode::NOT_MODIFIED, Bytes::new()),
         (true, false) => (StatusCode::OK, body.bytes.clone()),
     };
-    with_body(status, kind, body, bytes)
+    let mut response = Response::new(Full::new(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().clone_from(&body.headers);
+    response
 }
-
-const JSON: &str = "application/json";
-const TEXT: &str = "text/plain; charset=utf-8";
 
 /// `Accept: text/plain` asks for text; who accepts JSON, or anything, gets JSON.
 fn wants_text(headers: &HeaderMap) -> bool {
@@ -234,22 +235,6 @@ fn matches(tags: &HeaderValue, etag: &HeaderValue) -> bool {
     tags.split(',').map(str::trim).any(|tag| {
         tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes()
     })
-}
-
-fn with_body(
-    status: StatusCode,
-    kind: &'static str,
-    body: &Body,
-    bytes: Bytes,
-) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(bytes));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(ETAG, body.etag.clone());
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(VARY, HeaderValue::from_static("accept"));
-    response
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {

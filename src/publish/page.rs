@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyper::body::Bytes;
-use hyper::header::HeaderValue;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, VARY};
 use sha2::{Digest, Sha256};
 
 use crate::report::{Report, Status};
@@ -15,10 +15,18 @@ pub struct Body {
     pub bytes: Bytes,
     /// A strong entity tag (RFC 9110 section 8.8.3): equal tags, equal bytes.
     pub etag: HeaderValue,
+    /// The head of every answer with it.
+    pub headers: HeaderMap,
 }
 
+/// Content type of the report as JSON.
+pub const JSON: &str = "application/json";
+
+/// Content type of the report as a line, and of the probes' answers.
+pub const TEXT: &str = "text/plain; charset=utf-8";
+
 impl Body {
-    fn new(mut text: String) -> Self {
+    fn new(mut text: String, kind: &'static str) -> Self {
         use std::fmt::Write as _;
         text.push('\n');
         let digest = Sha256::digest(text.as_bytes());
@@ -28,7 +36,13 @@ impl Body {
         }) + "\"";
         // Hexadecimal digits between quotes are always a header value.
         let etag = HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\""));
-        Self { bytes: text.into(), etag }
+        let headers = HeaderMap::from_iter([
+            (CONTENT_TYPE, HeaderValue::from_static(kind)),
+            (ETAG, etag.clone()),
+            (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+            (VARY, HeaderValue::from_static("accept")),
+        ]);
+        Self { bytes: text.into(), etag, headers }
     }
 }
 
@@ -46,11 +60,8 @@ pub struct Page {
 impl Page {
     /// Renders a report.
     pub fn of(report: Arc<Report>) -> Self {
-        let json = serde_json::to_string_pretty(&*report).unwrap_or_else(|error| {
-            // Every map key of a report is text, so this cannot happen; if it does, be loud.
-            format!("{{\"error\": \"the report cannot be written as JSON: {error}\"}}")
-        });
-        Self { json: Body::new(json), text: Body::new(report.line()), report }
+        let json = super::json::write(&report);
+        Self { json: Body::new(json, JSON), text: Body::new(report.line(), TEXT), report }
     }
 
     /// Whether the answer is there: a machine whose PKI is waited for has none yet.

@@ -1,0 +1,263 @@
+//! What the running agent costs, and how fast it answers: one table, measured in one run.
+#![expect(clippy::disallowed_methods, reason = "the benchmark makes the node it looks at")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "it is a benchmark"
+)]
+
+#[path = "../src/pki/specimen.rs"]
+mod specimen;
+
+use std::convert::Infallible;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use http_body_util::Full;
+use hyper::Response;
+use hyper::body::Bytes;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::resource::{UsageWho, getrusage};
+use specimen::Specimen;
+
+const NODE: &str = "tests/nodes/ubuntu-control-plane-stacked-etcd";
+const HELLO: &str = "--hello";
+
+fn main() {
+    if std::env::args().any(|argument| argument == HELLO) {
+        return hello();
+    }
+    println!("{:<58} {:>12}   bound", "expiryd, release build", "measured");
+    check();
+    idle();
+    change();
+    throughput();
+}
+
+fn row(what: &str, measured: &str, bound: &str) {
+    println!("{what:<58} {measured:>12}   {bound}");
+}
+
+/// A server process, killed when dropped.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn agent(node: &Path, more: &[&str]) -> Server {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_expiryd"));
+    command.args(["run", "--listen", "127.0.0.1:0", "--log-format", "json", "--host-root"]);
+    command.arg(node).args(more).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap());
+    let address = lines.lines().map_while(Result::ok).find_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(&line).ok()?;
+        (line["message"] == "listening").then(|| line["address"].as_str()?.parse().ok())?
+    });
+    Server { child, address: address.unwrap() }
+}
+
+/// A connection that stays open.
+struct Connection {
+    stream: TcpStream,
+    request: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    fn to(address: SocketAddr, path: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").into_bytes();
+        Self { stream, request, buffer: vec![0; 1 << 20] }
+    }
+
+    fn ask(&mut self) {
+        self.stream.write_all(&self.request).unwrap();
+    }
+
+    /// Reads one answer; its body.
+    fn answer(&mut self) -> &[u8] {
+        let (mut filled, mut end) = (0, None);
+        while end.is_none_or(|(_, end)| filled < end) {
+            filled += self.stream.read(&mut self.buffer[filled..]).unwrap();
+            let head = self.buffer[..filled].windows(4).position(|w| w == b"\r\n\r\n");
+            end = end.or_else(|| {
+                let body = head? + 4;
+                let text = std::str::from_utf8(&self.buffer[..body]).ok()?;
+                let length = text.lines().find_map(|l| l.strip_prefix("content-length: "))?;
+                Some((body, body + length.parse::<usize>().ok()?))
+            });
+        }
+        let (start, end) = end.unwrap();
+        &self.buffer[start..end]
+    }
+
+    fn get(&mut self) -> &[u8] {
+        self.ask();
+        self.answer()
+    }
+}
+
+fn check() {
+    let cpu = || {
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+        let (user, system) = (usage.user_time(), usage.system_time());
+        let micros = |t: nix::sys::time::TimeVal| t.tv_sec() * 1_000_000 + t.tv_usec();
+        micros(user) + micros(system)
+    };
+    let runs = 100;
+    let before = cpu();
+    for _ in 0..runs {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_expiryd"));
+        command.args(["check", "--at", "2026-11-23T18:00:00Z", "--host-root", NODE]);
+        assert!(command.output().unwrap().status.success());
+    }
+    let each = (cpu() - before) as f64 / f64::from(runs) / 1_000.0;
+    row("check: CPU time, with exec", &format!("{each:.2} ms"), "2.8 ms");
+    let peak = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
+    row("check: peak resident memory", &format!("{peak} kB"), "5120 kB");
+}
+
+fn idle() {
+    let mut times: Vec<Duration> = (0..20)
+        .map(|_| {
+            let start = Instant::now();
+            let server = agent(Path::new(NODE), &[]);
+            let mut connection = Connection::to(server.address, "/expiry");
+            while !connection.get().starts_with(b"{\n  \"apiVersion\"") {}
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    let median = times[times.len() / 2].as_secs_f64() * 1_000.0;
+    row(
+        "start of the process to the first answer (median of 20)",
+        &format!("{median:.1} ms"),
+        "10 ms",
+    );
+
+    let server = agent(Path::new(NODE), &[]);
+    Connection::to(server.address, "/expiry").get();
+    // Past the settle time, and past the end of the thread that looked.
+    sleep(Duration::from_secs(13));
+    let status = |field: &str| {
+        let text = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+        let line = text.lines().find(|line| line.starts_with(field)).unwrap().to_owned();
+        line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    row("idle: resident memory", &format!("{} kB", status("VmRSS")), "4096 kB");
+    row("idle: of it not backed by a file", &format!("{} kB", status("RssAnon")), "");
+    row("idle: threads (one is inotify's)", &status("Threads").to_string(), "2");
+    let switches = status("voluntary_ctxt_switches");
+    sleep(Duration::from_secs(10));
+    let woken = status("voluntary_ctxt_switches") - switches;
+    row("idle: wake-ups in 10 s", &woken.to_string(), "0");
+}
+
+fn change() {
+    let node = tempfile::tempdir().unwrap();
+    let file = node.path().join("etc/etcd/pki/server.crt");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let write = |year: u16| {
+        fs::write(&file, Specimen::leaf(&format!("{year}0101000000Z")).pem()).unwrap();
+    };
+    write(2030);
+    let server = agent(node.path(), &[]);
+    let mut connection = Connection::to(server.address, "/expiry?format=text");
+    while connection.get() != b"2030-01-01T00:00:00Z\n" {}
+    sleep(Duration::from_secs(1));
+    let mut times: Vec<Duration> = (2031..2041)
+        .map(|year| {
+            let expected = format!("{year}-01-01T00:00:00Z\n");
+            write(year);
+            let start = Instant::now();
+            while connection.get() != expected.as_bytes() {}
+            let visible = start.elapsed();
+            sleep(Duration::from_millis(400));
+            visible
+        })
+        .collect();
+    times.sort();
+    let over = times[times.len() / 2].as_secs_f64() * 1_000.0 - 250.0;
+    let what = "change to answer, beyond the 250 ms of debounce (median of 10)";
+    row(what, &format!("{over:.1} ms"), "50 ms");
+}
+
+fn throughput() {
+    let server = agent(Path::new(NODE), &[]);
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    let mut child = child.arg(HELLO).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let hello = Server { child, address: line.trim().parse().unwrap() };
+    sleep(Duration::from_millis(200));
+
+    let rate = |address, path: &str| {
+        let mut connections: Vec<_> = (0..16).map(|_| Connection::to(address, path)).collect();
+        let (start, mut answers) = (Instant::now(), 0_u32);
+        while start.elapsed() < Duration::from_millis(250) {
+            connections.iter_mut().for_each(Connection::ask);
+            for connection in &mut connections {
+                connection.answer();
+                answers += 1;
+            }
+        }
+        f64::from(answers) / start.elapsed().as_secs_f64()
+    };
+    let median = |mut rates: Vec<f64>| {
+        rates.sort_by(f64::total_cmp);
+        rates[rates.len() / 2]
+    };
+    // In turns, so that whatever else the machine does falls on all of them alike.
+    let rounds: Vec<_> = (0..20)
+        .map(|_| {
+            let ours = rate(server.address, "/expiry");
+            let text = rate(server.address, "/expiry?format=text");
+            (rate(hello.address, "/"), ours, text)
+        })
+        .collect();
+    let of = |value: fn(&(f64, f64, f64)) -> f64| median(rounds.iter().map(value).collect());
+    row("hyper's bare hello, 16 keep-alive connections", &format!("{:.0} /s", of(|r| r.0)), "");
+    row("/expiry", &format!("{:.0} /s", of(|r| r.1)), "");
+    row("/expiry?format=text", &format!("{:.0} /s", of(|r| r.2)), "");
+    row("/expiry to hello", &format!("{:.0} %", 100.0 * of(|r| r.1 / r.0)), "90 %");
+    row("/expiry?format=text to hello", &format!("{:.0} %", 100.0 * of(|r| r.2 / r.0)), "");
+}
+
+/// The least that hyper does for a request, on the same runtime.
+fn hello() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        println!("{}", listener.local_addr().unwrap());
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let service = service_fn(|_| async {
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"hello"))))
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(connection);
+        }
+    });
+}
