@@ -11,13 +11,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing::{debug, error, info};
 
 use crate::clock::{Moment, Timestamp};
 use crate::config::Config;
 use crate::inventory::{Lasting, Settling};
 use crate::problem::Problem;
-use crate::publish::http::{Answers, Pulse};
+use crate::publication::Publication;
+use crate::publish::http::{self, Answers, Pulse};
+use crate::publish::node;
 use crate::publish::page::Page;
 use crate::report::Report;
 use crate::system::manager;
@@ -46,10 +49,17 @@ pub async fn run(
     let (changed, mut changes) = watch::channel(());
     let (pages, page) = watch::channel(None);
     let mut lookout = Lookout::open(&config, changed.clone(), start)?;
+    let (publications, mut published) = watch::channel(Vec::new());
+    let lines = node::Lines { pages: page.clone(), publications };
     let mut endpoints = Endpoints::new(Answers { page, pulse: Arc::clone(&pulse) });
     endpoints.listen(&config.listen, config.connections).await?;
-    info!(version = env!("CARGO_PKG_VERSION"), host_root = %lookout.host_root().display(), "started");
+    info!(version = env!("CARGO_PKG_VERSION"), host_root = %lookout.host_root().path().display(), "started");
 
+    let publisher = |lookout: &Lookout, config: &Config| {
+        node::publish(lookout.host_root(), config.node, lines.clone())
+    };
+    let mut publishers = JoinSet::new();
+    publishers.spawn(publisher(&lookout, &config));
     let mut core = Core::new(config, pages);
     let mut ready = false;
     loop {
@@ -69,11 +79,16 @@ pub async fn run(
             manager::ready(&core.status);
         }
 
-        let turn = tokio::select! {
-            asked = signals.next() => Some(asked),
-            () = settled_change(&mut changes, core.config.debounce) => None,
-            () = tokio::time::sleep(wait) => None,
-            () = endpoints.watch() => None,
+        let until = tokio::time::Instant::now() + wait;
+        let turn = loop {
+            tokio::select! {
+                asked = signals.next() => break Some(asked),
+                () = settled_change(&mut changes, core.config.debounce) => break None,
+                () = tokio::time::sleep_until(until) => break None,
+                () = endpoints.watch() => {}
+                Some(ended) = publishers.join_next() => http::pass_on_panic(ended),
+                Ok(()) = published.changed() => core.publications(&published.borrow_and_update()),
+            }
         };
         match turn {
             None => {}
@@ -89,6 +104,13 @@ pub async fn run(
                 match applied.await {
                     Ok((config, anew)) => {
                         info!("the configuration was read again and is in force");
+                        // What the Node was told already is not told again for a reload.
+                        if (config.node, &config.host_root)
+                            != (core.config.node, &core.config.host_root)
+                        {
+                            publishers.abort_all();
+                            publishers.spawn(publisher(&anew, &config));
+                        }
                         core.reconfigure(config);
                         lookout = anew;
                     }
@@ -131,6 +153,7 @@ struct Core {
     pages: watch::Sender<Option<Arc<Page>>>,
     report: Option<Arc<Report>>,
     watch_problem: Option<Lasting>,
+    publications: Vec<Publication>,
     /// The state in one line, for the service manager.
     status: String,
 }
@@ -138,7 +161,15 @@ struct Core {
 impl Core {
     fn new(config: Config, pages: watch::Sender<Option<Arc<Page>>>) -> Self {
         let settling = Settling::new(config.timing);
-        Self { config, settling, pages, report: None, watch_problem: None, status: String::new() }
+        Self {
+            config,
+            settling,
+            pages,
+            report: None,
+            watch_problem: None,
+            publications: Vec::new(),
+            status: String::new(),
+        }
     }
 
     fn reconfigure(&mut self, config: Config) {
@@ -158,12 +189,29 @@ impl Core {
         self.date_watch_problem(watch_problem, at.wall);
         let inventory = self.settling.take(scan, at);
         let more = self.watch_problem.iter().cloned().collect();
-        let report = Arc::new(Report::of(inventory, more, at.wall));
+        let mut report = Report::of(inventory, more, at.wall);
+        report.publications.clone_from(&self.publications);
         changes::log(self.report.as_deref(), &report);
         self.status = format!("{}: {}", report.status, report.line());
+        self.serve(report);
+        self.wait(at, polling)
+    }
+
+    /// Takes in how the publishers get on, which needs no look.
+    fn publications(&mut self, publications: &[Publication]) {
+        self.publications = publications.to_vec();
+        if let Some(report) = self.report.take() {
+            self.serve(Report {
+                publications: publications.to_vec(),
+                ..Arc::unwrap_or_clone(report)
+            });
+        }
+    }
+
+    fn serve(&mut self, report: Report) {
+        let report = Arc::new(report);
         self.pages.send_replace(Some(Arc::new(Page::of(Arc::clone(&report)))));
         self.report = Some(report);
-        self.wait(at, polling)
     }
 
     fn wait(&self, at: Moment, polling: bool) -> Duration {

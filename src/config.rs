@@ -16,6 +16,8 @@ use crate::inventory::Timing;
 use crate::layout::{ExtraSource, Place, Wishes};
 use crate::pki::Kind;
 use crate::pki::renewal::{EtcdTopology, RenewedBy, Role};
+use crate::publish::node;
+use crate::publish::node::wanted::Extras;
 use crate::scan::Limits;
 use crate::system::log::{Format, Level};
 
@@ -47,6 +49,8 @@ pub struct Config {
     pub debounce: Duration,
     /// How often the machine is looked at when nothing seems to change.
     pub tick: Duration,
+    /// How the report gets to the Node.
+    pub node: node::Settings,
     /// How log lines are written.
     pub log_format: Format,
     /// Which log lines are written.
@@ -112,6 +116,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// What kind of machine this is, where looking is not enough.
     pub layout: LayoutSettings,
+    /// The way to the Node.
+    pub node: NodeSettings,
     /// More sources.
     #[serde(rename = "source")]
     pub sources: Vec<SourceSettings>,
@@ -141,6 +147,25 @@ pub struct LayoutSettings {
     pub control_plane_pki: Option<PathBuf>,
     /// See [`Wishes::etcd_pki`].
     pub etcd_pki: Option<PathBuf>,
+}
+
+/// `[node]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct NodeSettings {
+    /// See [`node::Settings::annotate`].
+    pub annotate: Option<bool>,
+    /// See [`node::Settings::spread`].
+    #[serde(deserialize_with = "duration")]
+    pub spread: Option<Duration>,
+    /// See [`node::Settings::timeout`].
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Option<Duration>,
+    /// See [`Extras::condition_window`].
+    #[serde(deserialize_with = "duration")]
+    pub condition_window: Option<Duration>,
+    /// See [`Extras::event`].
+    pub event: Option<bool>,
 }
 
 /// `[[source]]`: exactly one of `file`, `directory`, `glob` and `kubeconfig`.
@@ -227,6 +252,13 @@ impl Settings {
                 control_plane_pki: self.layout.control_plane_pki.or(below.layout.control_plane_pki),
                 etcd_pki: self.layout.etcd_pki.or(below.layout.etcd_pki),
             },
+            node: NodeSettings {
+                annotate: self.node.annotate.or(below.node.annotate),
+                spread: self.node.spread.or(below.node.spread),
+                timeout: self.node.timeout.or(below.node.timeout),
+                condition_window: self.node.condition_window.or(below.node.condition_window),
+                event: self.node.event.or(below.node.event),
+            },
             sources,
         }
     }
@@ -246,6 +278,13 @@ impl Settings {
                     "{open} can be reached by other machines, without encryption; set \
                      allow-plaintext = true (--allow-plaintext) if that is meant"
                 ),
+            ));
+        }
+        if self.node.event == Some(true) && self.node.condition_window.is_none() {
+            return Err(wrong(
+                "node.event",
+                "the Event is written when the window is entered; set node.condition-window too"
+                    .into(),
             ));
         }
         let timing = Timing {
@@ -270,6 +309,15 @@ impl Settings {
             timing,
             debounce,
             tick: within("tick", self.tick, 300, 1..=86_400)?,
+            node: node::Settings {
+                annotate: self.node.annotate.unwrap_or(true),
+                spread: within("node.spread", self.node.spread, 60, 0..=3_600)?,
+                timeout: within("node.timeout", self.node.timeout, 15, 1..=300)?,
+                extras: Extras {
+                    condition_window: self.node.condition_window,
+                    event: self.node.event.unwrap_or(false),
+                },
+            },
             log_format: self.log_format.unwrap_or(Format::Auto),
             log_level: self.log_level.unwrap_or(Level::Info),
             wishes: Wishes {

@@ -87,8 +87,6 @@ pub struct Layout {
     pub etcd_topology: Option<EtcdTopology>,
     /// The name in etc/hostname, for machines whose kubelet has none for them.
     pub hostname: Option<String>,
-    /// The kubelet's kubeconfig, there or not.
-    pub kubelet_kubeconfig: HostPath,
     /// Every file to look at, by path, each once.
     pub sources: Vec<Source>,
     /// What could not be listed.
@@ -140,13 +138,17 @@ pub fn look(root: &HostRoot, wishes: &Wishes, limit: usize) -> Layout {
         role,
         etcd_topology,
         hostname: hostname(root),
-        kubelet_kubeconfig,
         sources,
         problems,
         unlisted,
         pki_directories: vec![control_plane, etcd],
         watched,
     }
+}
+
+/// Where the kubelet's kubeconfig is, there or not.
+pub fn kubelet_kubeconfig(root: &HostRoot) -> HostPath {
+    host(Paths::of(root, &os_id(root)).kubelet_kubeconfig)
 }
 
 /// What was found on the machine, as far as role and topology go.

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! layout  ->  scan  ->  pki  ->  inventory  ->  report  ->  publish
-//! which       read      bytes    settle: last   earliest,   http | table
+//! which       read      bytes    settle: last   earliest,   http | node | table
 //! files?      bytes     to certs good kept      status
 //! (I/O)       (I/O)     (pure)   (pure)         (pure)      (I/O)
 //! ```
@@ -17,6 +17,7 @@ pub mod clock;
 mod closed_list;
 pub mod host_root;
 pub mod problem;
+pub mod publication;
 
 pub mod layout;
 pub mod scan;

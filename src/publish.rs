@@ -1,7 +1,8 @@
-//! Everything that sees the report: the HTTP endpoint, and the table and verdict of `check`.
+//! Everything that sees the report: the HTTP endpoint, the Node, and what `check` prints.
 
 pub mod http;
 pub mod json;
+pub mod node;
 pub mod page;
 pub mod table;
 pub mod verdict;

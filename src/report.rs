@@ -15,6 +15,7 @@ use crate::inventory::{Entry, Inventory, Lasting};
 use crate::pki::renewal::{EtcdTopology, RenewedBy, Role};
 use crate::pki::{Certificate, Kind, Warning};
 use crate::problem::Problem;
+use crate::publication::Publication;
 
 /// The version of the report's form.
 pub const API_VERSION: &str = "expiryd.dev/v1";
@@ -106,6 +107,8 @@ pub struct Report {
     pub certificates: Vec<ReportedCertificate>,
     /// By path.
     pub problems: Vec<Lasting>,
+    /// How the publishers that talk to others get on.
+    pub publications: Vec<Publication>,
 }
 
 impl Report {
@@ -130,6 +133,7 @@ impl Report {
             node: Node { name: node_name(&certificates).or(hostname), os, role, etcd_topology },
             certificates,
             problems,
+            publications: Vec::new(),
         }
     }
 
@@ -200,7 +204,7 @@ fn node_name(certificates: &[ReportedCertificate]) -> Option<String> {
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut report = serializer.serialize_struct("ExpiryReport", 11)?;
+        let mut report = serializer.serialize_struct("ExpiryReport", 12)?;
         report.serialize_field("apiVersion", API_VERSION)?;
         report.serialize_field("kind", "ExpiryReport")?;
         report.serialize_field("observedAt", &self.observed_at)?;
@@ -212,6 +216,7 @@ impl Serialize for Report {
         report.serialize_field("earliestCA", &self.earliest_ca)?;
         report.serialize_field("certificates", &self.certificates)?;
         report.serialize_field("problems", &self.problems)?;
+        report.serialize_field("publications", &self.publications)?;
         report.end()
     }
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 #![allow(unreachable_pub, reason = "the harness is there for the other modules")]
 
+mod api_server;
+mod authority;
 mod harness;
 #[path = "../src/pki/specimen.rs"]
 mod specimen;
@@ -13,6 +15,7 @@ mod files;
 mod hosts;
 mod http;
 mod modules;
+mod node;
 mod properties;
 mod renewal;
 mod signals;

@@ -1,6 +1,5 @@
 //! Looks at the machine, and keeps the watch on what it saw. Blocks: for a thread of its own.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -47,8 +46,8 @@ impl Lookout {
         Ok(Self { root, scanner, watch: Watch::new(changed), start })
     }
 
-    pub(super) fn host_root(&self) -> &Path {
-        self.root.path()
+    pub(super) fn host_root(&self) -> Arc<HostRoot> {
+        Arc::clone(&self.root)
     }
 
     /// Looks, and looks again when something may have changed before it was watched.

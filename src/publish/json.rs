@@ -12,7 +12,7 @@ use crate::report::Report;
 /// Writes the report, without a newline at its end.
 pub fn write(report: &Report) -> String {
     let mut json = Vec::with_capacity(8 * 1024);
-    let mut serializer = Serializer::with_formatter(&mut json, Lines { depth: 0 });
+    let mut serializer = Serializer::with_formatter(&mut json, Lines { depth: 0, filled: false });
     // Every key of a report is text and memory takes every byte, so nothing can fail here.
     let written = report.serialize(&mut serializer).map(|()| String::from_utf8(json));
     match written {
@@ -25,6 +25,8 @@ pub fn write(report: &Report) -> String {
 /// A line for each field of the outermost object and for each element of its arrays.
 struct Lines {
     depth: usize,
+    /// Whether the innermost open bracket has something behind it.
+    filled: bool,
 }
 
 /// Depth down to which every element has its own line.
@@ -33,6 +35,7 @@ const SPREAD: usize = 2;
 impl Lines {
     fn begin<W: io::Write + ?Sized>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
         self.depth += 1;
+        self.filled = false;
         writer.write_all(bracket)
     }
 
@@ -43,18 +46,19 @@ impl Lines {
         bracket: &[u8],
     ) -> io::Result<()> {
         self.depth -= 1;
-        if spread {
+        if spread && std::mem::replace(&mut self.filled, true) {
             self.line(writer)?;
         }
         writer.write_all(bracket)
     }
 
     fn element<W: io::Write + ?Sized>(
-        &self,
+        &mut self,
         writer: &mut W,
         first: bool,
         spread: bool,
     ) -> io::Result<()> {
+        self.filled = true;
         match (first, spread) {
             (true, false) => Ok(()),
             (false, false) => writer.write_all(b", "),

@@ -1,0 +1,119 @@
+//! One request to the API server: a connection of its own, TLS always verified, one deadline.
+//!
+//! At most two requests a day leave nothing to pool, and a connection that is made for each of
+//! them always carries the certificate that the kubelet uses now.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::identity::Identity;
+
+/// Bytes of an answer beyond which it is not read; a Node has some ten thousand.
+const LIMIT: usize = 4 << 20;
+
+/// What to ask.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    /// With its query.
+    pub(super) path: String,
+    pub(super) content_type: &'static str,
+    pub(super) body: Option<Value>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// The object, or the API's Status.
+    pub(super) body: Value,
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// Asks, and waits for the answer; `timeout` is for everything from resolving the server's name on.
+///
+/// # Errors
+/// Which step failed and why, as the second half of a sentence that begins with the server.
+pub(super) async fn ask(
+    identity: &Identity,
+    call: Call,
+    timeout: Duration,
+) -> Result<Answer, String> {
+    tokio::time::timeout(timeout, converse(identity, call)).await.unwrap_or_else(|_| {
+        Err(format!("did not answer within {}", humantime::format_duration(timeout)))
+    })
+}
+
+async fn converse(identity: &Identity, call: Call) -> Result<Answer, String> {
+    let (host, port) = &identity.server;
+    let stream = TcpStream::connect((host.as_str(), *port))
+        .await
+        .map_err(|error| format!("cannot be reached: {error}"))?;
+    let stream = TlsConnector::from(identity.tls.clone())
+        .connect(identity.server_name.clone(), stream)
+        .await
+        .map_err(|error| format!("TLS failed: {error}"))?;
+    let failed = |error: hyper::Error| format!("the request failed: {error}");
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    let request = request(identity, call)?;
+    // The connection does its work while the answer is waited for, and ends with this function.
+    let exchange = async {
+        let response = sender.send_request(request).await.map_err(failed)?;
+        let (head, body) = response.into_parts();
+        let body =
+            Limited::new(body, LIMIT).collect().await.map_err(|e| format!("its answer: {e}"))?;
+        Ok::<_, String>((head, body.to_bytes()))
+    };
+    let (head, body) = tokio::select! {
+        answered = exchange => answered?,
+        ended = closed(connection) => return Err(ended),
+    };
+    let seconds = head.headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());
+    Ok(Answer {
+        status: head.status,
+        body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+        retry_after: seconds.map(Duration::from_secs),
+    })
+}
+
+/// Drives a connection; comes back only when it failed, for a good end comes with an answer.
+async fn closed<T: Future<Output = Result<(), hyper::Error>>>(connection: T) -> String {
+    match connection.await {
+        Ok(()) => std::future::pending().await,
+        Err(error) => format!("the connection failed: {error}"),
+    }
+}
+
+fn request(identity: &Identity, call: Call) -> Result<Request<Full<Bytes>>, String> {
+    let Call { method, path, content_type, body } = call;
+    let (host, port) = &identity.server;
+    let host =
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let agent = concat!("expiryd/", env!("CARGO_PKG_VERSION"));
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", identity.prefix))
+        .header(HOST, host)
+        .header(USER_AGENT, agent)
+        .header("accept", "application/json");
+    if let Some(authorization) = &identity.authorization {
+        let mut value = HeaderValue::from_str(authorization)
+            .map_err(|_| "its token is no header value".to_owned())?;
+        value.set_sensitive(true);
+        request = request.header(AUTHORIZATION, value);
+    }
+    let bytes = body.map_or_else(Bytes::new, |body| body.to_string().into());
+    if !bytes.is_empty() {
+        request = request.header(CONTENT_TYPE, content_type);
+    }
+    request.body(Full::new(bytes)).map_err(|error| format!("the request cannot be made: {error}"))
+}

@@ -1,0 +1,339 @@
+//! Who expiryd is to the API server: the kubelet of its own Node, or a pod's ServiceAccount.
+//!
+//! The kubelet's identity may patch its own Node and nothing else (Node authorizer and
+//! NodeRestriction admission), which no RBAC rule could say as well. It is read anew for every
+//! request: the kubelet rotates it. Never admin.conf.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use zeroize::Zeroizing;
+
+use crate::host_root::{HostPath, HostRoot, ReadError};
+use crate::layout;
+use crate::pki::{Kind, read};
+
+/// Where a pod finds its ServiceAccount.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// Bytes of a credential's file beyond which it is not read.
+const LIMIT: u64 = 1 << 20;
+
+/// Where the identity comes from.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// The kubelet's kubeconfig of the host.
+    Kubelet(Arc<HostRoot>),
+    /// The ServiceAccount mounted into this pod, for the Node of this name.
+    ServiceAccount {
+        /// The Node's name, from the downward API.
+        node: String,
+        /// `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`.
+        server: (String, u16),
+    },
+}
+
+/// Everything for one request.
+pub(super) struct Identity {
+    /// Host and port to connect to.
+    pub(super) server: (String, u16),
+    /// What the server's certificate must be for.
+    pub(super) server_name: ServerName<'static>,
+    /// A path that comes before every request's own.
+    pub(super) prefix: String,
+    /// Trust in the cluster's CA, and the client certificate if there is one.
+    pub(super) tls: Arc<ClientConfig>,
+    /// Value of the Authorization header, if a token is the credential.
+    pub(super) authorization: Option<Zeroizing<String>>,
+    /// The Node's name.
+    pub(super) node: String,
+    /// What to call it in messages.
+    pub(super) name: String,
+}
+
+/// Why there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// This machine has no identity: nothing to be done about it, or not yet.
+    Absent(String),
+    /// It is there and cannot be used.
+    Broken(String),
+}
+
+impl Source {
+    /// The ServiceAccount if this is a pod that was told its Node's name, else the kubelet.
+    pub(super) fn find(root: Arc<HostRoot>) -> Self {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let server = variable("KUBERNETES_SERVICE_HOST")
+            .zip(variable("KUBERNETES_SERVICE_PORT").and_then(|port| port.parse().ok()));
+        match (variable("EXPIRYD_NODE_NAME"), server) {
+            (Some(node), Some(server)) if Path::new(SERVICE_ACCOUNT).exists() => {
+                Self::ServiceAccount { node, server }
+            }
+            _ => Self::Kubelet(root),
+        }
+    }
+
+    /// Reads the identity as it is now. Blocks for as long as the disk does.
+    pub(super) fn load(&self) -> Result<Identity, Missing> {
+        match self {
+            Self::Kubelet(root) => kubelet(root),
+            Self::ServiceAccount { node, server } => service_account(node, server.clone()),
+        }
+    }
+}
+
+/// client-go's `clientcmd/api/v1.Config`, as far as a kubelet uses it.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Kubeconfig {
+    #[serde(default)]
+    current_context: String,
+    clusters: Vec<Named<Cluster>>,
+    contexts: Vec<Named<Context>>,
+    users: Vec<Named<User>>,
+}
+
+#[derive(Deserialize)]
+struct Named<T> {
+    name: String,
+    #[serde(alias = "cluster", alias = "context", alias = "user")]
+    value: T,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Cluster {
+    server: String,
+    certificate_authority: Option<PathBuf>,
+    certificate_authority_data: Option<String>,
+    tls_server_name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Context {
+    cluster: String,
+    user: String,
+}
+
+#[derive(Deserialize)]
+struct User {
+    #[serde(rename = "client-certificate")]
+    certificate: Option<PathBuf>,
+    #[serde(rename = "client-certificate-data")]
+    certificate_data: Option<String>,
+    #[serde(rename = "client-key")]
+    key: Option<PathBuf>,
+    #[serde(rename = "client-key-data")]
+    key_data: Option<String>,
+}
+
+fn kubelet(root: &HostRoot) -> Result<Identity, Missing> {
+    let path = layout::kubelet_kubeconfig(root);
+    let text = match read_file(root, &path) {
+        Err(ReadError::NotFound) => {
+            return Err(Missing::Absent(format!(
+                "{path} does not exist, so this machine has no Node of its own"
+            )));
+        }
+        text => text.map_err(|error| broken(&format!("{path}: {error}")))?,
+    };
+    from_kubeconfig(root, &path, &text).map_err(|why| broken(&format!("{path}: {why}")))
+}
+
+fn broken(why: &str) -> Missing {
+    Missing::Broken(format!("the kubelet's identity cannot be used: {why}"))
+}
+
+fn from_kubeconfig(root: &HostRoot, path: &HostPath, text: &[u8]) -> Result<Identity, String> {
+    let text = std::str::from_utf8(text).map_err(|_| "it is not UTF-8 text".to_owned())?;
+    // The parser's own message may quote the line, and with it a private key.
+    let config: Kubeconfig = serde_saphyr::from_str(text)
+        .map_err(|_| "it is no kubeconfig with clusters, contexts and users".to_owned())?;
+    let context = pick(config.contexts, &config.current_context, "context")?;
+    let cluster = pick(config.clusters, &context.cluster, "cluster")?;
+    let user = pick(config.users, &context.user, "user")?;
+    let directory = path.parent().unwrap_or_else(HostPath::root);
+    let load = |field: &str, data: Option<&str>, file: Option<&Path>| {
+        load(root, &directory, field, data, file)
+    };
+
+    let authority = load(
+        "certificate-authority",
+        cluster.certificate_authority_data.as_deref(),
+        cluster.certificate_authority.as_deref(),
+    )?;
+    let certificate =
+        load("client-certificate", user.certificate_data.as_deref(), user.certificate.as_deref())?;
+    let key = load(
+        "client-key",
+        user.key_data.map(Zeroizing::new).as_ref().map(|key| key.as_str()),
+        user.key.as_deref(),
+    )?;
+    let contents = read(Kind::Kubelet, &certificate);
+    let node = contents.certificates.first().and_then(|(_, c)| c.node_name()).ok_or(
+        "its client certificate is not for a CN of the form system:node:NAME, so it names no Node",
+    )?;
+    let node = node.to_owned();
+    let endpoint = Endpoint::parse(&cluster.server)?;
+    let name = cluster.tls_server_name.as_deref().unwrap_or(&endpoint.host);
+    Ok(Identity {
+        server_name: server_name(name)?,
+        tls: with_certificate(roots(&authority)?, &certificate, &key)?,
+        authorization: None,
+        name: format!("system:node:{node}"),
+        node,
+        server: (endpoint.host, endpoint.port),
+        prefix: endpoint.prefix,
+    })
+}
+
+fn pick<T>(from: Vec<Named<T>>, name: &str, what: &str) -> Result<T, String> {
+    let found = from.into_iter().find(|named| named.name == name);
+    found.map(|named| named.value).ok_or_else(|| format!("it has no {what} {name:?}"))
+}
+
+/// The bytes of a field, embedded or in a file of the host.
+fn load(
+    root: &HostRoot,
+    directory: &HostPath,
+    field: &str,
+    data: Option<&str>,
+    file: Option<&Path>,
+) -> Result<Zeroizing<Vec<u8>>, String> {
+    match (data.filter(|data| !data.is_empty()), file) {
+        (Some(data), _) => STANDARD
+            .decode(data.trim())
+            .map(Zeroizing::new)
+            .map_err(|_| format!("its {field}-data is no base64")),
+        (None, Some(file)) => {
+            let path = directory.join(file);
+            if path.file_name().ends_with(b".key") {
+                return Err(format!(
+                    "its {field} is {path}, and expiryd opens no *.key; the kubelet's own is a \
+                     .pem with certificate and key"
+                ));
+            }
+            read_file(root, &path).map_err(|error| format!("its {field} {path}: {error}"))
+        }
+        (None, None) => Err(format!("it has no {field}")),
+    }
+}
+
+fn read_file(root: &HostRoot, path: &HostPath) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    let glance = root.glance(path)?;
+    root.read(path, &glance, LIMIT).map(|(_, bytes)| bytes)
+}
+
+fn service_account(node: &str, server: (String, u16)) -> Result<Identity, Missing> {
+    let read = |name: &str| {
+        let path = Path::new(SERVICE_ACCOUNT).join(name);
+        std::fs::read(&path)
+            .map(Zeroizing::new)
+            .map_err(|error| Missing::Broken(format!("{} cannot be read: {error}", path.display())))
+    };
+    let broken = |why: String| Missing::Broken(format!("the ServiceAccount cannot be used: {why}"));
+    let roots = roots(&read("ca.crt")?).map_err(broken)?;
+    let token = read("token")?;
+    let token = std::str::from_utf8(&token).map_err(|e| broken(e.to_string()))?;
+    Ok(Identity {
+        server_name: server_name(&server.0).map_err(broken)?,
+        server,
+        prefix: String::new(),
+        tls: Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()),
+        authorization: Some(Zeroizing::new(format!("Bearer {}", token.trim()))),
+        node: node.to_owned(),
+        name: "the ServiceAccount of this pod".to_owned(),
+    })
+}
+
+fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
+    let (usable, _) = roots.add_parsable_certificates(certificates);
+    if usable == 0 {
+        return Err("its certificate-authority holds no usable certificate, and expiryd talks to \
+                    nobody that it cannot verify"
+            .to_owned());
+    }
+    Ok(roots)
+}
+
+fn with_certificate(
+    roots: RootCertStore,
+    certificate: &[u8],
+    key: &[u8],
+) -> Result<Arc<ClientConfig>, String> {
+    let chain = CertificateDer::pem_slice_iter(certificate)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| format!("its client certificate cannot be read: {error}"))?;
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|_| "its client key cannot be read; it may be half written".to_owned())?;
+    ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .map(Arc::new)
+        .map_err(|error| format!("its client certificate and key do not work together: {error}"))
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(name.to_owned()).map_err(|_| format!("{name:?} is no host name"))
+}
+
+/// A cluster's `server`.
+#[derive(Debug, PartialEq, Eq)]
+struct Endpoint {
+    host: String,
+    port: u16,
+    prefix: String,
+}
+
+impl Endpoint {
+    fn parse(server: &str) -> Result<Self, String> {
+        let uri: hyper::Uri =
+            server.parse().map_err(|error| format!("its server {server:?}: {error}"))?;
+        if uri.scheme_str() != Some("https") {
+            return Err(format!(
+                "its server {server:?} is not https, and expiryd uses nothing else"
+            ));
+        }
+        let host = uri.host().ok_or_else(|| format!("its server {server:?} has no host"))?;
+        Ok(Self {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: uri.port_u16().unwrap_or(443),
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_may_be_a_name_or_an_address_with_a_port_or_without() {
+        let parsed = |server: &str| {
+            let Endpoint { host, port, prefix } = Endpoint::parse(server).unwrap();
+            (host, port, prefix)
+        };
+        assert_eq!(parsed("https://192.0.2.1:6443"), ("192.0.2.1".into(), 6443, String::new()));
+        assert_eq!(
+            parsed("https://[2001:db8::1]:6443/"),
+            ("2001:db8::1".into(), 6443, String::new())
+        );
+        assert_eq!(parsed("https://api.example/k8s"), ("api.example".into(), 443, "/k8s".into()));
+    }
+
+    #[test]
+    fn nothing_but_https_is_spoken() {
+        for server in ["http://192.0.2.1:8080", "192.0.2.1:6443", "ftp://x", ""] {
+            assert!(Endpoint::parse(server).is_err(), "{server}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! When to talk to the API server: a pure decision, handed time and chance.
+//!
+//! The API server is down exactly when certificates have ended, and ten thousand agents may start
+//! in the same second: so nothing is sent without a spread, a failure is retried with exponential
+//! backoff and full jitter, and what was accepted is not sent again before the day's refresh.
+
+use std::time::Duration;
+
+use super::wanted::Want;
+
+/// The first retry's longest delay, doubled for each further one.
+const BASE: Duration = Duration::from_secs(1);
+
+/// The longest delay of a retry.
+const CAP: Duration = Duration::from_mins(5);
+
+/// The longest delay that the server may ask for with Retry-After.
+const PATIENCE: Duration = Duration::from_hours(1);
+
+/// What was accepted is said again after this, at the earliest.
+const REFRESH: Duration = Duration::from_hours(20);
+
+/// And this much later at the latest.
+const REFRESH_SPREAD: Duration = Duration::from_hours(4);
+
+/// When to send what is wanted. Durations are points of a monotonic clock.
+#[derive(Debug, Clone)]
+pub(super) struct Schedule {
+    accepted: Option<Want>,
+    /// When to say it again although nothing changed.
+    refresh: Duration,
+    failures: u32,
+    not_before: Duration,
+}
+
+impl Schedule {
+    /// Sends nothing before `not_before`.
+    pub(super) const fn new(not_before: Duration) -> Self {
+        Self { accepted: None, refresh: Duration::MAX, failures: 0, not_before }
+    }
+
+    /// When to send `wanted`.
+    pub(super) fn due(&self, wanted: &Want) -> Duration {
+        if self.accepted.as_ref() == Some(wanted) {
+            self.refresh.max(self.not_before)
+        } else {
+            self.not_before
+        }
+    }
+
+    /// Whether `wanted` is what was accepted last.
+    pub(super) fn holds(&self, wanted: &Want) -> bool {
+        self.accepted.as_ref() == Some(wanted)
+    }
+
+    /// It was accepted. `chance` is uniform in 0 to 1.
+    pub(super) fn accepted(&mut self, wanted: Want, now: Duration, chance: f64) {
+        // An Event is a thing of the past: it is not said twice.
+        self.refresh = match wanted {
+            Want::Event { .. } => Duration::MAX,
+            _ => now.saturating_add(REFRESH).saturating_add(REFRESH_SPREAD.mul_f64(chance)),
+        };
+        self.accepted = Some(wanted);
+        self.failures = 0;
+        self.not_before = now;
+    }
+
+    /// It was refused or not heard. `chance` is uniform in 0 to 1.
+    pub(super) fn failed(&mut self, retry_after: Option<Duration>, now: Duration, chance: f64) {
+        let longest = BASE.saturating_mul(1 << self.failures.min(16)).min(CAP);
+        let asked = retry_after.unwrap_or_default().min(PATIENCE);
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now.saturating_add(asked).saturating_add(longest.mul_f64(chance));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn want(message: &str) -> Want {
+        Want::Condition { expiring: false, message: message.to_owned() }
+    }
+
+    #[test]
+    fn the_first_one_waits_for_its_spread() {
+        assert_eq!(Schedule::new(MINUTE).due(&want("a")), MINUTE);
+    }
+
+    #[test]
+    fn what_was_accepted_is_said_again_once_a_day_and_a_change_at_once() {
+        for chance in [0.0, 0.5, 0.999] {
+            let mut schedule = Schedule::new(Duration::ZERO);
+            schedule.accepted(want("a"), MINUTE, chance);
+            let again = schedule.due(&want("a"));
+            assert!(again >= MINUTE + REFRESH && again <= MINUTE + REFRESH + REFRESH_SPREAD);
+            assert_eq!(schedule.due(&want("b")), MINUTE);
+        }
+    }
+
+    #[test]
+    fn an_event_is_said_once() {
+        let event = Want::Event { key: "1".to_owned(), message: String::new() };
+        let mut schedule = Schedule::new(Duration::ZERO);
+        schedule.accepted(event.clone(), MINUTE, 0.0);
+        assert_eq!(schedule.due(&event), Duration::MAX);
+    }
+
+    #[test]
+    fn the_delay_doubles_to_five_minutes_and_chance_spreads_it_from_nothing() {
+        let mut schedule = Schedule::new(Duration::ZERO);
+        let mut longest = Vec::new();
+        for _ in 0..12 {
+            schedule.clone().failed(None, MINUTE, 0.0);
+            schedule.failed(None, MINUTE, 1.0);
+            longest.push(schedule.due(&want("a")).saturating_sub(MINUTE).as_secs());
+        }
+        assert_eq!(longest, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+        schedule.failed(None, MINUTE, 0.0);
+        assert_eq!(schedule.due(&want("a")), MINUTE);
+    }
+
+    #[test]
+    fn retry_after_is_a_minimum_within_reason() {
+        let mut schedule = Schedule::new(Duration::ZERO);
+        schedule.failed(Some(2 * MINUTE), MINUTE, 0.0);
+        assert_eq!(schedule.due(&want("a")), 3 * MINUTE);
+        schedule.failed(Some(Duration::from_hours(1_000)), MINUTE, 0.0);
+        assert_eq!(schedule.due(&want("a")), MINUTE + PATIENCE);
+    }
+
+    #[test]
+    fn success_forgets_the_failures() {
+        let mut schedule = Schedule::new(Duration::ZERO);
+        (0..9).for_each(|_| schedule.failed(None, MINUTE, 1.0));
+        schedule.accepted(want("a"), MINUTE, 0.0);
+        schedule.failed(None, MINUTE, 1.0);
+        assert_eq!(schedule.due(&want("b")), MINUTE + BASE);
+    }
+}

@@ -1,0 +1,213 @@
+//! An API server that demands a client certificate and answers for one Node, as a real one does
+//! (paths, bodies and errors seen on kube-apiserver 1.36), or misbehaves as it is told.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use serde_json::{Value, json};
+
+use crate::authority::Authority;
+use crate::harness::wait_for;
+
+/// A request as it came in.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub method: String,
+    pub path: String,
+    pub content_type: String,
+    pub body: Value,
+    /// DER of the client's certificate.
+    pub client: Vec<u8>,
+}
+
+/// What to do with the next request instead of answering it.
+#[derive(Debug, Clone, Copy)]
+pub enum Instead {
+    /// Answer with this status, as the API server would.
+    Refuse(u16, &'static str),
+    /// Answer 429 with this Retry-After.
+    TooMany(u32),
+    /// Never answer.
+    Hang,
+    /// Close the connection.
+    HangUp,
+    /// Answer byte by byte.
+    Dribble,
+}
+
+#[derive(Default)]
+struct State {
+    requests: Vec<Request>,
+    instead: VecDeque<Instead>,
+    annotations: Value,
+}
+
+pub struct ApiServer {
+    pub address: SocketAddr,
+    pub authority: Authority,
+    state: Arc<Mutex<State>>,
+}
+
+impl ApiServer {
+    pub fn start() -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap(), Authority::new("kubernetes"))
+    }
+
+    pub fn start_at(address: SocketAddr, authority: Authority) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+        let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
+        let pair = authority.server();
+        let config = ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(
+            vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap()],
+            PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap(),
+        );
+        let config = Arc::new(config.unwrap());
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(Mutex::new(State { annotations: json!({}), ..State::default() }));
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (config, state) = (Arc::clone(&config), Arc::clone(&shared));
+                thread::spawn(move || serve(stream, config, &state));
+            }
+        });
+        Self { address, authority, state }
+    }
+
+    /// What to do with the next requests, in order, before the ordinary answers.
+    pub fn instead(&self, actions: &[Instead]) {
+        self.state.lock().unwrap().instead.extend(actions);
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.state.lock().unwrap().requests.clone()
+    }
+
+    pub fn wait_for_requests(&self, count: usize) -> Vec<Request> {
+        wait_for("a request to the API server", || {
+            Some(self.requests()).filter(|requests| requests.len() >= count)
+        })
+    }
+
+    /// The Node's annotations as they are now.
+    pub fn annotations(&self) -> Value {
+        self.state.lock().unwrap().annotations.clone()
+    }
+
+    pub fn annotate(&self, key: &str, value: &str) {
+        self.state.lock().unwrap().annotations[key] = value.into();
+    }
+}
+
+fn serve(stream: TcpStream, config: Arc<ServerConfig>, state: &Mutex<State>) -> Option<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    let connection = ServerConnection::new(config).ok()?;
+    let mut stream = BufReader::new(StreamOwned::new(connection, stream));
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if line.trim_end().is_empty() {
+            break;
+        }
+        lines.push(line.trim_end().to_owned());
+    }
+    let header = |name: &str| {
+        let found = lines.iter().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+        });
+        found.unwrap_or_default()
+    };
+    let mut body = vec![0; header("content-length").parse().unwrap_or(0)];
+    stream.read_exact(&mut body).ok()?;
+    let mut words = lines[0].split(' ');
+    let client = stream.get_ref().conn.peer_certificates()?.first()?.to_vec();
+    let request = Request {
+        method: words.next()?.to_owned(),
+        path: words.next()?.to_owned(),
+        content_type: header("content-type"),
+        body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+        client,
+    };
+    let instead = {
+        let mut state = state.lock().unwrap();
+        state.requests.push(request.clone());
+        state.instead.pop_front()
+    };
+    let (answer, step) = match instead {
+        None => (ordinary(&request, state), usize::MAX),
+        Some(Instead::Dribble) => (ordinary(&request, state), 16),
+        Some(Instead::Refuse(status, message)) => (refusal(status, message, ""), usize::MAX),
+        Some(Instead::TooMany(seconds)) => {
+            let header = format!("Retry-After: {seconds}\r\n");
+            (refusal(429, "too many requests, please try again later", &header), usize::MAX)
+        }
+        Some(Instead::HangUp) => return None,
+        Some(Instead::Hang) => {
+            // Until the client has had enough.
+            let _ = stream.read(&mut [0]);
+            return None;
+        }
+    };
+    for part in answer.as_bytes().chunks(step.min(answer.len())) {
+        stream.get_mut().write_all(part).ok()?;
+        stream.get_mut().flush().ok()?;
+    }
+    stream.get_mut().conn.send_close_notify();
+    stream.get_mut().flush().ok()
+}
+
+fn ordinary(request: &Request, state: &Mutex<State>) -> String {
+    let path = request.path.split('?').next().unwrap_or_default();
+    match (request.method.as_str(), path) {
+        ("PATCH", "/api/v1/nodes/cp-1") => {
+            let mut state = state.lock().unwrap();
+            let patch = &request.body["metadata"]["annotations"];
+            for (key, value) in patch.as_object().into_iter().flatten() {
+                let annotations = state.annotations.as_object_mut().unwrap();
+                match value {
+                    Value::Null => drop(annotations.remove(key)),
+                    value => drop(annotations.insert(key.clone(), value.clone())),
+                }
+            }
+            answer(200, "", &node(&state))
+        }
+        ("GET", "/api/v1/nodes/cp-1") | ("PATCH", "/api/v1/nodes/cp-1/status") => {
+            answer(200, "", &node(&state.lock().unwrap()))
+        }
+        ("POST", "/api/v1/namespaces/default/events") => answer(201, "", &request.body),
+        _ => refusal(403, "only its own Node object", ""),
+    }
+}
+
+fn node(state: &State) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Node",
+        "metadata": { "name": "cp-1", "annotations": state.annotations } })
+}
+
+fn refusal(status: u16, message: &str, headers: &str) -> String {
+    let body = json!({ "apiVersion": "v1", "kind": "Status", "status": "Failure",
+        "message": message, "code": status });
+    answer(status, headers, &body)
+}
+
+fn answer(status: u16, headers: &str, body: &Value) -> String {
+    let body = body.to_string();
+    format!(
+        "HTTP/1.1 {status} x\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}

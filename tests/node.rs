@@ -1,0 +1,390 @@
+//! The Node publisher against an API server that demands the kubelet's certificate.
+
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+
+use crate::api_server::{ApiServer, Instead};
+use crate::authority::{Authority, Pair};
+use crate::harness::{Agent, Host, wait_for};
+use crate::specimen::Specimen;
+
+/// Settles and publishes at once; nothing here is about waiting.
+const AT_ONCE: &str = "settle = \"0s\"\n[node]\nspread = \"0s\"\n";
+
+const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+
+/// A control plane whose kubelet talks to this server.
+fn control_plane(server: &ApiServer) -> Host {
+    let host = Host::like("rhel-control-plane-external-etcd");
+    joined(&host, server, &server.authority.client("system:node:cp-1", 2100));
+    host
+}
+
+/// Gives a host the kubelet's identity.
+fn joined(host: &Host, server: &ApiServer, client: &Pair) {
+    host.write("etc/kubernetes/pki/ca.crt", server.authority.pem());
+    kubeconfig(host, &format!("https://{}", server.address));
+    rotate(host, client, "1");
+}
+
+fn kubeconfig(host: &Host, server: &str) {
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
+         clusters: [{{name: k, cluster: {{server: '{server}', certificate-authority: /etc/kubernetes/pki/ca.crt}}}}]\n\
+         contexts: [{{name: x, context: {{cluster: k, user: u}}}}]\n\
+         users: [{{name: u, user: {{client-certificate: {CURRENT}, client-key: {CURRENT}}}}}]\n"
+    );
+    host.write("etc/kubernetes/kubelet.conf", text);
+}
+
+/// As the kubelet does it: a new dated file, and the link to it.
+fn rotate(host: &Host, client: &Pair, date: &str) {
+    let dated = format!("/var/lib/kubelet/pki/kubelet-client-{date}.pem");
+    host.write(&dated, format!("{}{}", client.certificate, client.key));
+    host.remove(CURRENT);
+    host.link(CURRENT, &dated);
+}
+
+fn publication(agent: &Agent) -> Value {
+    agent.report()["publications"][0].clone()
+}
+
+fn stands(agent: &Agent, state: &str) -> Value {
+    wait_for(state, || Some(publication(agent)).filter(|p| p["state"] == state))
+}
+
+/// Waits until the agent fails with these words, and then for its success.
+fn fails_then_recovers(server: &ApiServer, agent: &Agent, words: &str) {
+    wait_for(words, || {
+        let said = |line: &Value| line["message"].as_str().is_some_and(|m| m.contains(words));
+        agent.log().iter().any(said).then_some(())
+    });
+    stands(agent, "accepted");
+    assert!(server.annotations()["expiryd.dev/status"].is_string());
+}
+
+#[test]
+fn the_first_settled_report_is_one_merge_patch_of_the_nodes_annotations() {
+    let server = ApiServer::start();
+    server.annotate("somebody.else/key", "stays");
+    let host = control_plane(&server);
+    let agent = Agent::start(&host, AT_ONCE);
+    let accepted = stands(&agent, "accepted");
+    assert!(accepted["lastSuccess"].is_string());
+    let requests = server.requests();
+    assert_eq!(requests.len(), 1);
+    let patch = &requests[0];
+    assert_eq!(
+        (patch.method.as_str(), patch.path.as_str(), patch.content_type.as_str()),
+        ("PATCH", "/api/v1/nodes/cp-1?fieldManager=expiryd", "application/merge-patch+json")
+    );
+    let mut annotations = patch.body["metadata"]["annotations"].clone();
+    assert!(annotations["expiryd.dev/observed-at"].take().is_string());
+    assert_eq!(patch.body.as_object().unwrap().len(), 1);
+    assert_eq!(
+        annotations,
+        json!({
+            "machine.cluster.x-k8s.io/certificates-expiry": "2027-11-23T18:00:07Z",
+            "expiryd.dev/earliest-expiry": "2027-02-01T06:00:00Z",
+            "expiryd.dev/earliest-certificate": "/etc/kubernetes/pki/apiserver-etcd-client.crt",
+            "expiryd.dev/status": "ok",
+            "expiryd.dev/observed-at": null,
+        })
+    );
+    assert_eq!(server.annotations()["somebody.else/key"], "stays");
+}
+
+#[test]
+fn nothing_is_said_twice_and_a_change_is_said_at_once() {
+    let server = ApiServer::start();
+    let host = control_plane(&server);
+    let agent = Agent::start(&host, &format!("tick = \"1s\"\n{AT_ONCE}"));
+    stands(&agent, "accepted");
+    let seen = agent.report()["observedAt"].clone();
+    agent.report_when("two more looks", |r| r["observedAt"].as_str() > seen.as_str());
+    agent.signal("HUP");
+    agent.report_when("a look after the reload", |r| r["observedAt"].as_str() > seen.as_str());
+    assert_eq!(server.requests().len(), 1);
+    host.write("etc/kubernetes/pki/apiserver.crt", Specimen::leaf("20270615000000Z").pem());
+    let requests = server.wait_for_requests(2);
+    let expiry = "machine.cluster.x-k8s.io/certificates-expiry";
+    assert_eq!(requests[1].body["metadata"]["annotations"][expiry], "2027-06-15T00:00:00Z");
+}
+
+#[test]
+fn a_date_that_no_longer_exists_is_removed_and_never_written_empty() {
+    let server = ApiServer::start();
+    let host = Host::bare("ubuntu");
+    host.write("etc/kubernetes/pki/sa.pub", "");
+    host.write("etc/kubernetes/pki/custom.crt", Specimen::leaf("20300101000000Z").pem());
+    host.link(CURRENT, "x");
+    joined(&host, &server, &server.authority.client("system:node:cp-1", 2100));
+    let agent = Agent::start(&host, AT_ONCE);
+    stands(&agent, "accepted");
+    let annotations = &server.requests()[0].body["metadata"]["annotations"];
+    let expiry = "machine.cluster.x-k8s.io/certificates-expiry";
+    assert!(annotations.as_object().unwrap().contains_key(expiry) && annotations[expiry].is_null());
+}
+
+#[test]
+fn nothing_is_published_before_the_report_has_settled_or_while_it_waits() {
+    let server = ApiServer::start();
+    let unsettled = control_plane(&server);
+    let agent =
+        Agent::start(&unsettled, "settle = \"10m\"\ntick = \"1s\"\n[node]\nspread = \"0s\"\n");
+    let waiting = Host::bare("ubuntu");
+    waiting.write("etc/kubernetes/pki/sa.pub", "");
+    waiting.link(CURRENT, "x");
+    joined(&waiting, &server, &server.authority.client("system:node:cp-1", 2100));
+    let other = Agent::start(&waiting, &format!("tick = \"1s\"\n{AT_ONCE}"));
+    for agent in [&agent, &other] {
+        let seen = agent.report()["observedAt"].clone();
+        agent.report_when("another look", |r| r["observedAt"].as_str() > seen.as_str());
+        assert_eq!(publication(agent)["state"], "pending");
+    }
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn a_degraded_report_is_published_with_its_last_good_date() {
+    let server = ApiServer::start();
+    let host = control_plane(&server);
+    let agent = Agent::start(&host, AT_ONCE);
+    stands(&agent, "accepted");
+    host.write("etc/kubernetes/pki/apiserver-etcd-client.crt", "");
+    let requests = server.wait_for_requests(2);
+    let annotations = &requests[1].body["metadata"]["annotations"];
+    assert_eq!(annotations["expiryd.dev/status"], "degraded");
+    assert_eq!(annotations["expiryd.dev/earliest-expiry"], "2027-02-01T06:00:00Z");
+}
+
+#[test]
+fn a_worker_takes_back_what_was_written_earlier_and_else_writes_nothing() {
+    for written in [true, false] {
+        let server = ApiServer::start();
+        if written {
+            server.annotate("expiryd.dev/status", "ok");
+            server.annotate("machine.cluster.x-k8s.io/certificates-expiry", "2027-01-01T00:00:00Z");
+        }
+        server.annotate("somebody.else/key", "stays");
+        let host = Host::like("ubuntu-worker");
+        joined(&host, &server, &server.authority.client("system:node:cp-1", 2100));
+        let agent = Agent::start(&host, AT_ONCE);
+        stands(&agent, "accepted");
+        let methods: Vec<_> = server.requests().into_iter().map(|r| r.method).collect();
+        assert_eq!(methods, if written { vec!["GET", "PATCH"] } else { vec!["GET"] });
+        assert_eq!(server.annotations(), json!({ "somebody.else/key": "stays" }));
+    }
+}
+
+#[test]
+fn a_machine_without_a_kubelet_is_off_which_is_said_once_and_no_error() {
+    let host = Host::like("ubuntu-etcd");
+    let agent = Agent::start(&host, AT_ONCE);
+    let off = stands(&agent, "off");
+    assert!(off["message"].as_str().unwrap().contains("no Node of its own"));
+    let lines = agent.log();
+    let said = |l: &&Value| l["message"].as_str().is_some_and(|m| m.contains("node-annotations"));
+    assert_eq!(lines.iter().filter(said).count(), 1);
+    assert!(lines.iter().all(|line| line["level"] == "INFO"));
+    assert_eq!(agent.report()["status"], "ok");
+}
+
+#[test]
+fn the_next_request_uses_the_certificate_that_the_kubelet_rotated_to() {
+    let server = ApiServer::start();
+    let host = control_plane(&server);
+    let agent = Agent::start(&host, AT_ONCE);
+    stands(&agent, "accepted");
+    rotate(&host, &server.authority.client("system:node:cp-1", 2101), "2");
+    host.write("etc/kubernetes/pki/apiserver.crt", Specimen::leaf("20270615000000Z").pem());
+    let requests = server.wait_for_requests(2);
+    assert_ne!(requests[0].client, requests[1].client);
+}
+
+#[test]
+fn every_refusal_is_said_with_the_servers_reason_and_tried_again() {
+    for (refusal, words) in [
+        (
+            Instead::Refuse(401, "Unauthorized"),
+            "does not know system:node:cp-1 (401: Unauthorized)",
+        ),
+        (
+            Instead::Refuse(403, "node \"cp-1\" is not allowed to modify node \"cp-2\""),
+            "does not allow system:node:cp-1 to patch /api/v1/nodes/cp-1 (403: node \"cp-1\"",
+        ),
+        (Instead::Refuse(404, "nodes \"cp-1\" not found"), "has no Node cp-1 (404: nodes"),
+        (Instead::Refuse(409, "the object has been modified"), "answered 409 to patch"),
+        (
+            Instead::Refuse(500, "etcdserver: leader changed"),
+            "answered 500 to patch /api/v1/nodes/cp-1: etcdserver",
+        ),
+        (Instead::TooMany(1), "answered 429 to patch"),
+        (Instead::HangUp, "the request failed"),
+    ] {
+        let server = ApiServer::start();
+        server.instead(&[refusal]);
+        let host = control_plane(&server);
+        let agent = Agent::start(&host, AT_ONCE);
+        fails_then_recovers(&server, &agent, words);
+    }
+}
+
+#[test]
+fn a_server_that_never_answers_holds_up_nothing_and_is_given_up_in_time() {
+    let server = ApiServer::start();
+    server.instead(&[Instead::Hang]);
+    let host = control_plane(&server);
+    let agent = Agent::start(&host, &format!("{AT_ONCE}timeout = \"1s\"\n"));
+    server.wait_for_requests(1);
+    assert_eq!(agent.get("/expiry").status, 200);
+    assert_eq!(agent.get("/healthz").status, 200);
+    fails_then_recovers(&server, &agent, "did not answer within 1s");
+}
+
+#[test]
+fn a_slow_answer_is_an_answer() {
+    let server = ApiServer::start();
+    server.instead(&[Instead::Dribble]);
+    let host = control_plane(&server);
+    let agent = Agent::start(&host, AT_ONCE);
+    stands(&agent, "accepted");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn a_server_that_is_away_at_first_is_found_when_it_comes() {
+    let reserved = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = reserved.local_addr().unwrap();
+    drop(reserved);
+    let authority = Authority::new("kubernetes");
+    let host = Host::like("rhel-control-plane-external-etcd");
+    host.write("etc/kubernetes/pki/ca.crt", authority.pem());
+    kubeconfig(&host, &format!("https://{address}"));
+    rotate(&host, &authority.client("system:node:cp-1", 2100), "1");
+    let agent = Agent::start(&host, AT_ONCE);
+    let failing = stands(&agent, "failing");
+    assert!(failing["message"].as_str().unwrap().contains("cannot be reached"));
+    let server = ApiServer::start_at(address, authority);
+    stands(&agent, "accepted");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn a_server_that_the_clusters_ca_did_not_sign_is_told_nothing() {
+    let server = ApiServer::start();
+    let host = control_plane(&server);
+    host.write("etc/kubernetes/pki/ca.crt", Authority::new("kubernetes").pem());
+    let agent = Agent::start(&host, AT_ONCE);
+    let failing = stands(&agent, "failing");
+    assert!(failing["message"].as_str().unwrap().contains("TLS failed"), "{failing}");
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn an_expired_client_certificate_is_refused_and_the_new_one_taken() {
+    let server = ApiServer::start();
+    let host = Host::like("rhel-control-plane-external-etcd");
+    joined(&host, &server, &server.authority.client("system:node:cp-1", 2001));
+    let agent = Agent::start(&host, AT_ONCE);
+    let failing = stands(&agent, "failing");
+    assert!(failing["message"].as_str().unwrap().contains("failed"), "{failing}");
+    assert_eq!(server.requests().len(), 0);
+    rotate(&host, &server.authority.client("system:node:cp-1", 2100), "2");
+    stands(&agent, "accepted");
+}
+
+#[test]
+fn an_identity_that_cannot_be_used_says_which_part_is_wrong() {
+    let server = ApiServer::start();
+    let message = |change: &dyn Fn(&Host)| {
+        let host = control_plane(&server);
+        change(&host);
+        let agent = Agent::start(&host, AT_ONCE);
+        stands(&agent, "failing")["message"].as_str().unwrap().to_owned()
+    };
+    let conf = "etc/kubernetes/kubelet.conf";
+    for (change, words) in [
+        (&(|host: &Host| host.write(conf, "{[")) as &dyn Fn(&Host), "it is no kubeconfig"),
+        (&|host| host.write("etc/kubernetes/pki/ca.crt", ""), "no usable certificate"),
+        (
+            &|host| host.remove(CURRENT),
+            "client-certificate /var/lib/kubelet/pki/kubelet-client-current.pem",
+        ),
+        (&|host| kubeconfig(host, "http://127.0.0.1:1"), "is not https"),
+        (
+            &|host| rotate(host, &server.authority.client("kubernetes-admin", 2100), "3"),
+            "system:node:NAME",
+        ),
+        (
+            &|host| {
+                let text = std::fs::read_to_string(host.path(conf)).unwrap();
+                let key = "client-key: /var/lib/kubelet/pki/kubelet.key";
+                host.write(conf, text.replace(&format!("client-key: {CURRENT}"), key));
+            },
+            "expiryd opens no *.key",
+        ),
+    ] {
+        let message = message(change);
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
+fn two_agents_of_one_node_do_not_fight() {
+    let server = ApiServer::start();
+    let host = control_plane(&server);
+    let first = Agent::start(&host, &format!("tick = \"1s\"\n{AT_ONCE}"));
+    let second = Agent::start(&host, &format!("tick = \"1s\"\n{AT_ONCE}"));
+    for agent in [&first, &second] {
+        stands(agent, "accepted");
+        let seen = agent.report()["observedAt"].clone();
+        agent.report_when("another look", |r| r["observedAt"].as_str() > seen.as_str());
+    }
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
+fn nothing_is_removed_when_the_agent_stops() {
+    let server = ApiServer::start();
+    let host = control_plane(&server);
+    let mut agent = Agent::start(&host, AT_ONCE);
+    stands(&agent, "accepted");
+    agent.signal("TERM");
+    assert_eq!(agent.ended(), Some(0));
+    assert_eq!(server.requests().len(), 1);
+    assert!(server.annotations()["expiryd.dev/status"].is_string());
+}
+
+#[test]
+fn the_condition_and_the_event_are_written_when_they_are_wanted_and_the_window_is_entered() {
+    let server = ApiServer::start();
+    let host = control_plane(&server);
+    host.write("etc/kubernetes/pki/apiserver.crt", Specimen::leaf("20200101000000Z").pem());
+    let more = "condition-window = \"30d\"\nevent = true\n";
+    let _agent = Agent::start(&host, &format!("{AT_ONCE}{more}"));
+    let requests = server.wait_for_requests(3);
+    let condition = requests.iter().find(|r| r.path.contains("/status")).unwrap();
+    assert_eq!(condition.path, "/api/v1/nodes/cp-1/status?fieldManager=expiryd");
+    assert_eq!(condition.content_type, "application/strategic-merge-patch+json");
+    let condition = &condition.body["status"]["conditions"][0];
+    assert_eq!(
+        (&condition["type"], &condition["status"]),
+        (&json!("CertificatesExpiring"), &json!("True"))
+    );
+    assert!(condition["message"].as_str().unwrap().contains("/etc/kubernetes/pki/apiserver.crt"));
+    let event = requests.iter().find(|r| r.method == "POST").unwrap();
+    assert_eq!(event.body["involvedObject"]["name"], "cp-1");
+    assert_eq!(event.body["reason"], "CertificatesExpiring");
+}
+
+#[test]
+fn it_can_be_switched_off() {
+    let server = ApiServer::start();
+    let host = control_plane(&server);
+    let agent = Agent::start(&host, "settle = \"0s\"\n[node]\nannotate = false\n");
+    let report = agent.report_when("a settled report", |r| r["settled"] == true);
+    assert_eq!(report["publications"], json!([]));
+    assert_eq!(server.requests().len(), 0);
+}
