@@ -5,10 +5,18 @@
     clippy::cast_precision_loss,
     clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::panic,
+    dead_code,
     unreachable_pub,
     reason = "it is a benchmark"
 )]
 
+#[path = "../tests/api_server.rs"]
+mod api_server;
+#[path = "../tests/authority.rs"]
+mod authority;
+#[path = "../tests/harness.rs"]
+mod harness;
 #[path = "../src/pki/specimen.rs"]
 mod specimen;
 
@@ -40,6 +48,7 @@ fn main() {
     println!("{:<58} {:>12}   bound", "expiryd, release build", "measured");
     check();
     idle();
+    publishing();
     change();
     throughput();
 }
@@ -136,6 +145,36 @@ fn check() {
     row("check: peak resident memory", &format!("{peak} kB"), "5120 kB");
 }
 
+/// A number from /proc/PID/status.
+fn status(pid: u32, field: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find(|line| line.starts_with(field)).unwrap().to_owned();
+    line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn publishing() {
+    let server = api_server::ApiServer::start();
+    let host = harness::Host::like("ubuntu-control-plane-stacked-etcd");
+    let client = server.authority.client("system:node:cp-1", 2100);
+    host.write("kubelet.pem", client.certificate + &client.key);
+    host.write("etc/kubernetes/pki/ca.crt", server.authority.pem());
+    host.write(
+        "etc/kubernetes/kubelet.conf",
+        format!(
+            "current-context: x\n\
+             clusters: [{{name: k, cluster: {{server: 'https://{}', certificate-authority: /etc/kubernetes/pki/ca.crt}}}}]\n\
+             contexts: [{{name: x, context: {{cluster: k, user: u}}}}]\n\
+             users: [{{name: u, user: {{client-certificate: /kubelet.pem, client-key: /kubelet.pem}}}}]\n",
+            server.address
+        ),
+    );
+    let agent = harness::Agent::start(&host, "settle = \"0s\"\n[node]\nspread = \"0s\"\n");
+    agent.report_when("an accepted patch", |r| r["publications"][0]["state"] == "accepted");
+    sleep(Duration::from_secs(3));
+    let resident = format!("{} kB", status(agent.pid(), "VmRSS"));
+    row("after a patch of the Node: resident memory", &resident, "9216 kB");
+}
+
 fn idle() {
     let mut times: Vec<Duration> = (0..20)
         .map(|_| {
@@ -154,15 +193,12 @@ fn idle() {
         "10 ms",
     );
 
-    let server = agent(Path::new(NODE), &[]);
-    Connection::to(server.address, "/expiry").get();
-    // Past the settle time, and past the end of the thread that looked.
-    sleep(Duration::from_secs(13));
-    let status = |field: &str| {
-        let text = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
-        let line = text.lines().find(|line| line.starts_with(field)).unwrap().to_owned();
-        line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-    };
+    let host = harness::Host::like("ubuntu-control-plane-stacked-etcd");
+    let agent = harness::Agent::start(&host, "[node]\nannotate = false\n");
+    agent.report_when("a settled report", |report| report["settled"] == true);
+    // Past the end of the thread that looked.
+    sleep(Duration::from_secs(3));
+    let status = |field: &str| status(agent.pid(), field);
     row("idle: resident memory", &format!("{} kB", status("VmRSS")), "4096 kB");
     row("idle: of it not backed by a file", &format!("{} kB", status("RssAnon")), "");
     row("idle: threads (one is inotify's)", &status("Threads").to_string(), "2");

@@ -16,6 +16,7 @@
 pub mod clock;
 mod closed_list;
 pub mod host_root;
+pub mod kubeconfig;
 pub mod problem;
 pub mod publication;
 

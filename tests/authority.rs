@@ -35,11 +35,16 @@ impl Authority {
         self.sign(&params)
     }
 
-    /// For a client of this common name, valid until the given year.
+    /// For a kubelet of this common name, valid until the given year.
     pub fn client(&self, common_name: &str, year: i32) -> Pair {
+        self.member("system:nodes", common_name, year)
+    }
+
+    /// For a client of this common name in this group, valid until the given year.
+    pub fn member(&self, group: &str, common_name: &str, year: i32) -> Pair {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::OrganizationName, "system:nodes");
+        params.distinguished_name.push(DnType::OrganizationName, group);
         params.distinguished_name.push(DnType::CommonName, common_name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.not_before = rcgen::date_time_ymd(2000, 1, 1);

@@ -14,6 +14,7 @@ mod command_line;
 mod files;
 mod hosts;
 mod http;
+mod kube_apiserver;
 mod modules;
 mod node;
 mod properties;

@@ -10,7 +10,7 @@ use crate::harness::{Agent, Host, wait_for};
 use crate::specimen::Specimen;
 
 /// Settles and publishes at once; nothing here is about waiting.
-const AT_ONCE: &str = "settle = \"0s\"\n[node]\nspread = \"0s\"\n";
+pub const AT_ONCE: &str = "settle = \"0s\"\n[node]\nspread = \"0s\"\n";
 
 const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 
@@ -28,7 +28,7 @@ fn joined(host: &Host, server: &ApiServer, client: &Pair) {
     rotate(host, client, "1");
 }
 
-fn kubeconfig(host: &Host, server: &str) {
+pub fn kubeconfig(host: &Host, server: &str) {
     let text = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
          clusters: [{{name: k, cluster: {{server: '{server}', certificate-authority: /etc/kubernetes/pki/ca.crt}}}}]\n\
@@ -39,7 +39,7 @@ fn kubeconfig(host: &Host, server: &str) {
 }
 
 /// As the kubelet does it: a new dated file, and the link to it.
-fn rotate(host: &Host, client: &Pair, date: &str) {
+pub fn rotate(host: &Host, client: &Pair, date: &str) {
     let dated = format!("/var/lib/kubelet/pki/kubelet-client-{date}.pem");
     host.write(&dated, format!("{}{}", client.certificate, client.key));
     host.remove(CURRENT);
@@ -50,7 +50,7 @@ fn publication(agent: &Agent) -> Value {
     agent.report()["publications"][0].clone()
 }
 
-fn stands(agent: &Agent, state: &str) -> Value {
+pub fn stands(agent: &Agent, state: &str) -> Value {
     wait_for(state, || Some(publication(agent)).filter(|p| p["state"] == state))
 }
 
@@ -306,7 +306,10 @@ fn an_identity_that_cannot_be_used_says_which_part_is_wrong() {
     };
     let conf = "etc/kubernetes/kubelet.conf";
     for (change, words) in [
-        (&(|host: &Host| host.write(conf, "{[")) as &dyn Fn(&Host), "it is no kubeconfig"),
+        (
+            &(|host: &Host| host.write(conf, "{[")) as &dyn Fn(&Host),
+            "it is no readable YAML kubeconfig",
+        ),
         (&|host| host.write("etc/kubernetes/pki/ca.crt", ""), "no usable certificate"),
         (
             &|host| host.remove(CURRENT),

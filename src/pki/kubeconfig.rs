@@ -5,43 +5,16 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 
 use super::{Contents, Fault, bundle};
+use crate::kubeconfig::Kubeconfig;
 use crate::problem::Reason;
 
-/// The part of client-go's `clientcmd/api/v1.Config` that holds client certificates.
-#[derive(Deserialize)]
-struct Kubeconfig {
-    #[serde(default)]
-    users: Option<Vec<NamedUser>>,
-}
-
-#[derive(Deserialize)]
-struct NamedUser {
-    #[serde(default)]
-    user: Option<User>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct User {
-    #[serde(default)]
-    client_certificate_data: Option<String>,
-}
-
 pub(super) fn read(bytes: &[u8]) -> Contents {
-    // A byte order mark is legal in YAML, and lost on some parsers.
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let broken = |why: &str| Contents::fault(Fault::of_file(Reason::BadKubeconfig, why));
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return broken("it is not UTF-8 text, so it is no kubeconfig");
+    let users = match Kubeconfig::parse(bytes) {
+        Ok(config) => config.users(),
+        Err(why) => return Contents::fault(Fault::of_file(Reason::BadKubeconfig, why)),
     };
-    // The parser's own message may quote the line, and with it a private key.
-    let Ok(kubeconfig) = serde_saphyr::from_str::<Option<Kubeconfig>>(text) else {
-        return broken("it is no readable YAML kubeconfig; it may be torn or still being written");
-    };
-    let users = kubeconfig.and_then(|k| k.users).unwrap_or_default();
     if users.is_empty() {
         return Contents::fault(Fault::of_file(
             Reason::NoCertificate,
@@ -50,7 +23,7 @@ pub(super) fn read(bytes: &[u8]) -> Contents {
     }
     let mut contents = Contents::default();
     let mut next = 0;
-    for data in users.into_iter().filter_map(|u| u.user?.client_certificate_data) {
+    for data in users.into_iter().filter_map(|user| user?.certificate_data) {
         let data: String = data.split_ascii_whitespace().collect();
         if data.is_empty() {
             continue;

@@ -4,18 +4,18 @@
 //! NodeRestriction admission), which no RBAC rule could say as well. It is read anew for every
 //! request: the kubelet rotates it. Never admin.conf.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use zeroize::Zeroizing;
 
 use crate::host_root::{HostPath, HostRoot, ReadError};
+use crate::kubeconfig::Kubeconfig;
 use crate::layout;
 use crate::pki::{Kind, read};
 
@@ -89,51 +89,6 @@ impl Source {
     }
 }
 
-/// client-go's `clientcmd/api/v1.Config`, as far as a kubelet uses it.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Kubeconfig {
-    #[serde(default)]
-    current_context: String,
-    clusters: Vec<Named<Cluster>>,
-    contexts: Vec<Named<Context>>,
-    users: Vec<Named<User>>,
-}
-
-#[derive(Deserialize)]
-struct Named<T> {
-    name: String,
-    #[serde(alias = "cluster", alias = "context", alias = "user")]
-    value: T,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Cluster {
-    server: String,
-    certificate_authority: Option<PathBuf>,
-    certificate_authority_data: Option<String>,
-    tls_server_name: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Context {
-    cluster: String,
-    user: String,
-}
-
-#[derive(Deserialize)]
-struct User {
-    #[serde(rename = "client-certificate")]
-    certificate: Option<PathBuf>,
-    #[serde(rename = "client-certificate-data")]
-    certificate_data: Option<String>,
-    #[serde(rename = "client-key")]
-    key: Option<PathBuf>,
-    #[serde(rename = "client-key-data")]
-    key_data: Option<String>,
-}
-
 fn kubelet(root: &HostRoot) -> Result<Identity, Missing> {
     let path = layout::kubelet_kubeconfig(root);
     let text = match read_file(root, &path) {
@@ -152,30 +107,21 @@ fn broken(why: &str) -> Missing {
 }
 
 fn from_kubeconfig(root: &HostRoot, path: &HostPath, text: &[u8]) -> Result<Identity, String> {
-    let text = std::str::from_utf8(text).map_err(|_| "it is not UTF-8 text".to_owned())?;
-    // The parser's own message may quote the line, and with it a private key.
-    let config: Kubeconfig = serde_saphyr::from_str(text)
-        .map_err(|_| "it is no kubeconfig with clusters, contexts and users".to_owned())?;
-    let context = pick(config.contexts, &config.current_context, "context")?;
-    let cluster = pick(config.clusters, &context.cluster, "cluster")?;
-    let user = pick(config.users, &context.user, "user")?;
+    let (cluster, user) = Kubeconfig::parse(text)?.current()?;
     let directory = path.parent().unwrap_or_else(HostPath::root);
-    let load = |field: &str, data: Option<&str>, file: Option<&Path>| {
+    let load = |field: &str, data: Option<&str>, file: Option<&str>| {
         load(root, &directory, field, data, file)
     };
 
     let authority = load(
         "certificate-authority",
-        cluster.certificate_authority_data.as_deref(),
-        cluster.certificate_authority.as_deref(),
+        cluster.authority_data.as_deref(),
+        cluster.authority.as_deref(),
     )?;
     let certificate =
         load("client-certificate", user.certificate_data.as_deref(), user.certificate.as_deref())?;
-    let key = load(
-        "client-key",
-        user.key_data.map(Zeroizing::new).as_ref().map(|key| key.as_str()),
-        user.key.as_deref(),
-    )?;
+    let key =
+        load("client-key", user.key_data.as_ref().map(|key| key.0.as_str()), user.key.as_deref())?;
     let contents = read(Kind::Kubelet, &certificate);
     let node = contents.certificates.first().and_then(|(_, c)| c.node_name()).ok_or(
         "its client certificate is not for a CN of the form system:node:NAME, so it names no Node",
@@ -194,18 +140,13 @@ fn from_kubeconfig(root: &HostRoot, path: &HostPath, text: &[u8]) -> Result<Iden
     })
 }
 
-fn pick<T>(from: Vec<Named<T>>, name: &str, what: &str) -> Result<T, String> {
-    let found = from.into_iter().find(|named| named.name == name);
-    found.map(|named| named.value).ok_or_else(|| format!("it has no {what} {name:?}"))
-}
-
 /// The bytes of a field, embedded or in a file of the host.
 fn load(
     root: &HostRoot,
     directory: &HostPath,
     field: &str,
     data: Option<&str>,
-    file: Option<&Path>,
+    file: Option<&str>,
 ) -> Result<Zeroizing<Vec<u8>>, String> {
     match (data.filter(|data| !data.is_empty()), file) {
         (Some(data), _) => STANDARD

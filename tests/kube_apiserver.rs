@@ -1,0 +1,207 @@
+//! The Node publisher against a real kube-apiserver and etcd, when `KUBEBUILDER_ASSETS` names a
+//! folder that holds them (the convention of envtest).
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::authority::{Authority, Pair};
+use crate::harness::{Agent, Host, wait_for};
+use crate::node::{AT_ONCE, kubeconfig, rotate, stands};
+use crate::specimen::Specimen;
+
+/// A cluster that is only its API server.
+struct Cluster {
+    port: u16,
+    authority: Authority,
+    admin: Pair,
+    etcd: Child,
+    server: Child,
+    _directory: TempDir,
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for child in [&mut self.server, &mut self.etcd] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn assets() -> Option<PathBuf> {
+    let Some(assets) = std::env::var_os("KUBEBUILDER_ASSETS") else {
+        eprintln!("skipped: KUBEBUILDER_ASSETS names no folder with kube-apiserver and etcd");
+        return None;
+    };
+    Some(assets.into())
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn quietly(binary: &Path, arguments: &[String]) -> Child {
+    let mut command = Command::new(binary);
+    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary.display()))
+}
+
+impl Cluster {
+    fn start(assets: &Path) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let (etcd_port, peer_port, port) = (free_port(), free_port(), free_port());
+        let etcd = quietly(
+            &assets.join("etcd"),
+            &[
+                format!("--data-dir={}", path("etcd")),
+                format!("--listen-client-urls=http://127.0.0.1:{etcd_port}"),
+                format!("--advertise-client-urls=http://127.0.0.1:{etcd_port}"),
+                format!("--listen-peer-urls=http://127.0.0.1:{peer_port}"),
+                "--unsafe-no-fsync".to_owned(),
+            ],
+        );
+        let authority = Authority::new("kubernetes");
+        let (serving, signing) = (authority.server(), authority.server());
+        for (name, content) in [
+            ("ca.crt", &authority.pem()),
+            ("server.crt", &serving.certificate),
+            ("server.pem", &serving.key),
+            ("sa.pem", &signing.key),
+        ] {
+            std::fs::write(path(name), content).unwrap();
+        }
+        let server = quietly(
+            &assets.join("kube-apiserver"),
+            &[
+                format!("--etcd-servers=http://127.0.0.1:{etcd_port}"),
+                format!("--secure-port={port}"),
+                "--bind-address=127.0.0.1".to_owned(),
+                format!("--cert-dir={}", path("certs")),
+                format!("--client-ca-file={}", path("ca.crt")),
+                format!("--tls-cert-file={}", path("server.crt")),
+                format!("--tls-private-key-file={}", path("server.pem")),
+                format!("--service-account-key-file={}", path("sa.pem")),
+                format!("--service-account-signing-key-file={}", path("sa.pem")),
+                "--service-account-issuer=https://localhost".to_owned(),
+                "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+                "--authorization-mode=Node,RBAC".to_owned(),
+                "--enable-admission-plugins=NodeRestriction".to_owned(),
+                "--disable-admission-plugins=ServiceAccount".to_owned(),
+            ],
+        );
+        let admin = authority.member("system:masters", "admin", 2100);
+        let cluster = Self { port, authority, admin, etcd, server, _directory: directory };
+        wait_for("a ready API server", || {
+            let (status, _) = cluster.ask("GET", "/readyz", &Value::Null)?;
+            (status == 200).then_some(())
+        });
+        cluster
+    }
+
+    /// Asks as an administrator; `None` while the server does not answer.
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.authority.pem().as_bytes()).ok()?).ok()?;
+        let config = ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(
+            vec![CertificateDer::from_pem_slice(self.admin.certificate.as_bytes()).ok()?],
+            PrivateKeyDer::from_pem_slice(self.admin.key.as_bytes()).ok()?,
+        );
+        let name = ServerName::try_from("localhost").ok()?;
+        let connection = ClientConnection::new(Arc::new(config.ok()?), name).ok()?;
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        let mut stream = StreamOwned::new(connection, stream);
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).ok()?;
+        let mut answer = Vec::new();
+        // A server that closes without goodbye has answered all the same.
+        let _ = stream.read_to_end(&mut answer);
+        let text = String::from_utf8_lossy(&answer);
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+    }
+
+    fn node(&self, name: &str) -> Value {
+        let path = format!("/api/v1/nodes/{name}");
+        wait_for("the Node", || self.ask("GET", &path, &Value::Null)).1
+    }
+
+    fn make_node(&self, name: &str) {
+        let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name } });
+        let made = wait_for("a new Node", || self.ask("POST", "/api/v1/nodes", &node));
+        assert_eq!(made.0, 201, "{}", made.1);
+    }
+
+    /// A control plane with the identity of this Node's kubelet.
+    fn host(&self, node: &str) -> Host {
+        let host = Host::like("rhel-control-plane-external-etcd");
+        host.write("etc/kubernetes/pki/ca.crt", self.authority.pem());
+        kubeconfig(&host, &format!("https://127.0.0.1:{}", self.port));
+        rotate(&host, &self.authority.client(&format!("system:node:{node}"), 2100), "1");
+        host
+    }
+}
+
+#[test]
+fn a_real_api_server_takes_the_annotations_the_condition_and_the_event() {
+    let Some(assets) = assets() else { return };
+    let cluster = Cluster::start(&assets);
+    cluster.make_node("cp-1");
+    let host = cluster.host("cp-1");
+    host.write("etc/kubernetes/pki/apiserver.crt", Specimen::leaf("20200101000000Z").pem());
+    let agent =
+        Agent::start(&host, &format!("{AT_ONCE}condition-window = \"30d\"\nevent = true\n"));
+    agent.report_when("three accepted publications", |report| {
+        let publications = report["publications"].as_array().unwrap();
+        publications.len() == 3 && publications.iter().all(|p| p["state"] == "accepted")
+    });
+    let node = cluster.node("cp-1");
+    let annotations = &node["metadata"]["annotations"];
+    assert_eq!(annotations["machine.cluster.x-k8s.io/certificates-expiry"], "2020-01-01T00:00:00Z");
+    let conditions = node["status"]["conditions"].as_array().unwrap();
+    let ours = conditions.iter().find(|c| c["type"] == "CertificatesExpiring").unwrap();
+    assert_eq!(ours["status"], "True");
+    let events = cluster.ask("GET", "/api/v1/namespaces/default/events", &Value::Null).unwrap().1;
+    let events = events["items"].as_array().unwrap();
+    assert!(events.iter().any(|event| event["reason"] == "CertificatesExpiring"));
+}
+
+#[test]
+fn a_real_api_server_refuses_an_unknown_identity_and_knows_no_such_node() {
+    let Some(assets) = assets() else { return };
+    let cluster = Cluster::start(&assets);
+    let host = cluster.host("cp-2");
+    let agent = Agent::start(&host, AT_ONCE);
+    let missing = stands(&agent, "failing");
+    assert!(missing["message"].as_str().unwrap().contains("has no Node cp-2 (404"), "{missing}");
+    cluster.make_node("cp-2");
+    stands(&agent, "accepted");
+}
+
+#[test]
+fn a_real_api_server_sees_the_rotated_certificate() {
+    let Some(assets) = assets() else { return };
+    let cluster = Cluster::start(&assets);
+    cluster.make_node("cp-1");
+    let host = cluster.host("cp-1");
+    rotate(&host, &cluster.authority.client("system:node:cp-1", 2001), "2");
+    let agent = Agent::start(&host, AT_ONCE);
+    stands(&agent, "failing");
+    rotate(&host, &cluster.authority.client("system:node:cp-1", 2100), "3");
+    stands(&agent, "accepted");
+}
