@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::clock::{Moment, Timestamp};
 use crate::config::Config;
@@ -23,8 +23,8 @@ use crate::publish::http::{self, Answers, Pulse};
 use crate::publish::node;
 use crate::publish::page::Page;
 use crate::report::Report;
-use crate::system::manager;
 use crate::system::signals::{Asked, Signals};
+use crate::system::{manager, sandbox};
 use crate::watch::POLL;
 use endpoints::Endpoints;
 use lookout::{Lookout, Sighting};
@@ -53,6 +53,15 @@ pub async fn run(
     let lines = node::Lines { pages: page.clone(), publications };
     let mut endpoints = Endpoints::new(Answers { page, pulse: Arc::clone(&pulse) });
     endpoints.listen(&config.listen, config.connections).await?;
+    let sandbox = sandbox::enter();
+    for (layer, why) in &sandbox.layers {
+        if let Some(why) = why {
+            warn!(
+                layer = layer.as_str(),
+                "the sandbox lacks {layer}: {why}; the agent runs without"
+            );
+        }
+    }
     info!(version = env!("CARGO_PKG_VERSION"), host_root = %lookout.host_root().path().display(), "started");
 
     let publisher = |lookout: &Lookout, config: &Config| {
