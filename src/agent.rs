@@ -7,6 +7,7 @@ mod changes;
 mod endpoints;
 mod lookout;
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,12 +36,14 @@ const LOOK: Duration = Duration::from_mins(1);
 /// Runs until it is told to stop.
 ///
 /// Everything that can be wrong with the configuration is found before anything is started.
-/// `reload` reads the configuration anew when SIGHUP asks for it.
+/// `sockets` are those that the service manager bound, if it did; they stand instead of the
+/// configuration's addresses. `reload` reads the configuration anew when SIGHUP asks for it.
 ///
 /// # Errors
 /// A sentence for the operator: the host root cannot be opened, or an address not bound.
 pub async fn run(
     config: Config,
+    sockets: Vec<TcpListener>,
     reload: impl Fn() -> Result<Config, String>,
 ) -> Result<(), String> {
     let mut signals = Signals::take().map_err(|e| format!("signals cannot be handled: {e}"))?;
@@ -52,6 +55,7 @@ pub async fn run(
     let (publications, mut published) = watch::channel(Vec::new());
     let lines = node::Lines { pages: page.clone(), publications };
     let mut endpoints = Endpoints::new(Answers { page, pulse: Arc::clone(&pulse) });
+    sockets.into_iter().try_for_each(|socket| endpoints.adopt(socket))?;
     endpoints.listen(&config.listen, config.connections).await?;
     let sandbox = sandbox::enter();
     for (layer, why) in &sandbox.layers {

@@ -19,7 +19,7 @@ use crate::publish::table::{self, Style};
 use crate::publish::verdict::{Thresholds, Verdict};
 use crate::report::Report;
 use crate::scan::Scanner;
-use crate::system::{log, sandbox};
+use crate::system::{log, manager, sandbox};
 pub use arguments::Arguments;
 use arguments::{Check, ColorChoice, Command, Common, Output};
 
@@ -61,7 +61,8 @@ fn run(common: Common) -> Result<ExitCode, String> {
         .thread_keep_alive(std::time::Duration::from_secs(1))
         .build()
         .map_err(|error| format!("the runtime cannot be started: {error}"))?;
-    runtime.block_on(agent::run(config, move || configure(&common).map_err(|e| e.to_string())))?;
+    let reload = move || configure(&common).map_err(|e| e.to_string());
+    runtime.block_on(agent::run(config, manager::sockets()?, reload))?;
     Ok(ExitCode::SUCCESS)
 }
 

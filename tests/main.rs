@@ -10,6 +10,7 @@ mod harness;
 #[path = "../src/pki/specimen.rs"]
 mod specimen;
 
+mod activation;
 mod command_line;
 mod files;
 mod hosts;

@@ -21,6 +21,8 @@ pub(super) struct Endpoints {
     connections: Arc<Connections>,
     /// By the address that was asked for; dropping the sender stops the server.
     open: BTreeMap<SocketAddr, watch::Sender<bool>>,
+    /// Servers of sockets that the service manager bound; these stay.
+    adopted: Vec<watch::Sender<bool>>,
     servers: JoinSet<()>,
 }
 
@@ -30,8 +32,23 @@ impl Endpoints {
             answers,
             connections: Arc::new(Connections::new(1)),
             open: BTreeMap::new(),
+            adopted: Vec::new(),
             servers: JoinSet::new(),
         }
+    }
+
+    /// Serves a socket that the service manager bound. Once there is one, no address is bound
+    /// besides.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub(super) fn adopt(&mut self, socket: std::net::TcpListener) -> Result<(), String> {
+        let adopted = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
+        let listener = adopted
+            .map_err(|error| format!("the service manager's socket cannot be used: {error}"))?;
+        let stop = self.serve(listener);
+        self.adopted.push(stop);
+        Ok(())
     }
 
     /// Listens on these addresses and no others. All new ones are bound first: when one of them
@@ -44,6 +61,10 @@ impl Endpoints {
         wanted: &[SocketAddr],
         connections: usize,
     ) -> Result<(), String> {
+        self.connections.limit(connections);
+        if !self.adopted.is_empty() {
+            return Ok(());
+        }
         let mut bound = Vec::new();
         for address in wanted.iter().filter(|address| !self.open.contains_key(address)) {
             let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -54,17 +75,23 @@ impl Endpoints {
             })?;
             bound.push((*address, listener));
         }
-        self.connections.limit(connections);
         self.open.retain(|address, _| wanted.contains(address));
         for (address, listener) in bound {
-            let local = listener.local_addr().unwrap_or(address);
-            info!(address = %local, "listening");
-            let (stop, stopped) = watch::channel(false);
-            let connections = Arc::clone(&self.connections);
-            self.servers.spawn(http::serve(listener, self.answers.clone(), connections, stopped));
+            let stop = self.serve(listener);
             self.open.insert(address, stop);
         }
         Ok(())
+    }
+
+    /// Serves until the returned sender is dropped.
+    fn serve(&mut self, listener: TcpListener) -> watch::Sender<bool> {
+        if let Ok(address) = listener.local_addr() {
+            info!(%address, "listening");
+        }
+        let (stop, stopped) = watch::channel(false);
+        let connections = Arc::clone(&self.connections);
+        self.servers.spawn(http::serve(listener, self.answers.clone(), connections, stopped));
+        stop
     }
 
     /// Waits for ever, and passes on the panic of a server that had one.
@@ -80,6 +107,7 @@ impl Endpoints {
     /// Ends all of them, giving running answers a moment.
     pub(super) async fn close(mut self) {
         self.open.clear();
+        self.adopted.clear();
         let ended = async { while self.servers.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(FAREWELL, ended).await;
     }

@@ -1,13 +1,27 @@
 //! The service manager: `sd_notify(3)` messages. Without `NOTIFY_SOCKET` each of them does nothing.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
+use listenfd::ListenFd;
 use sd_notify::NotifyState;
 use tracing::debug;
 
 /// How long systemd lets the loop be silent (`WatchdogSec=`); `None` when it does not watch.
 pub fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled()
+}
+
+/// The sockets that systemd bound for this process (systemd.socket(5)); none without it.
+///
+/// # Errors
+/// A sentence for the operator: one of them is no TCP socket.
+pub fn sockets() -> Result<Vec<TcpListener>, String> {
+    let mut passed = ListenFd::from_env();
+    (0..passed.len())
+        .filter_map(|place| passed.take_tcp_listener(place).transpose())
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("a socket of the service manager is no TCP socket: {error}"))
 }
 
 /// The agent answers, and this is its state in one line.
