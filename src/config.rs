@@ -3,23 +3,25 @@
 //! Nothing has to be configured on an ordinary machine. Unknown keys are refused, and every error
 //! names the key and says what would be right.
 
+mod settings;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use glob::Pattern;
-use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
 use crate::host_root::HostPath;
 use crate::inventory::Timing;
 use crate::layout::{ExtraSource, Place, Wishes};
 use crate::pki::Kind;
-use crate::pki::renewal::{EtcdTopology, RenewedBy, Role};
+use crate::pki::renewal::RenewedBy;
 use crate::publish::node;
 use crate::publish::node::wanted::Extras;
 use crate::scan::Limits;
 use crate::system::log::{Format, Level};
+pub use settings::{LayoutSettings, LimitSettings, NodeSettings, Settings, SourceSettings};
 
 /// Where `expiryd run` listens unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:9797";
@@ -84,118 +86,6 @@ pub enum ConfigError {
         /// What is wrong with it, and what would be right.
         why: String,
     },
-}
-
-/// What a configuration file, or the environment and the command line, set. Nothing is required.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Settings {
-    /// See [`Config::host_root`].
-    pub host_root: Option<PathBuf>,
-    /// See [`Config::listen`].
-    pub listen: Option<Vec<SocketAddr>>,
-    /// Whether addresses that other machines reach may be served without TLS.
-    pub allow_plaintext: Option<bool>,
-    /// See [`Timing::settle`].
-    #[serde(default, deserialize_with = "duration")]
-    pub settle: Option<Duration>,
-    /// See [`Timing::grace`].
-    #[serde(default, deserialize_with = "duration")]
-    pub grace: Option<Duration>,
-    /// See [`Config::debounce`].
-    #[serde(default, deserialize_with = "duration")]
-    pub debounce: Option<Duration>,
-    /// See [`Config::tick`].
-    #[serde(default, deserialize_with = "duration")]
-    pub tick: Option<Duration>,
-    /// See [`Config::log_format`].
-    pub log_format: Option<Format>,
-    /// See [`Config::log_level`].
-    pub log_level: Option<Level>,
-    /// Bounds.
-    pub limits: LimitSettings,
-    /// What kind of machine this is, where looking is not enough.
-    pub layout: LayoutSettings,
-    /// The way to the Node.
-    pub node: NodeSettings,
-    /// More sources.
-    #[serde(rename = "source")]
-    pub sources: Vec<SourceSettings>,
-}
-
-/// `[limits]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct LimitSettings {
-    /// See [`Limits::file_size`].
-    pub file_size: Option<u64>,
-    /// See [`Limits::files`].
-    pub files: Option<usize>,
-    /// See [`Config::connections`].
-    pub connections: Option<usize>,
-}
-
-/// `[layout]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct LayoutSettings {
-    /// See [`Wishes::role`].
-    pub role: Option<Role>,
-    /// See [`Wishes::etcd_topology`].
-    pub etcd_topology: Option<EtcdTopology>,
-    /// See [`Wishes::control_plane_pki`].
-    pub control_plane_pki: Option<PathBuf>,
-    /// See [`Wishes::etcd_pki`].
-    pub etcd_pki: Option<PathBuf>,
-}
-
-/// `[node]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct NodeSettings {
-    /// See [`node::Settings::annotate`].
-    pub annotate: Option<bool>,
-    /// See [`node::Settings::spread`].
-    #[serde(deserialize_with = "duration")]
-    pub spread: Option<Duration>,
-    /// See [`node::Settings::timeout`].
-    #[serde(deserialize_with = "duration")]
-    pub timeout: Option<Duration>,
-    /// See [`Extras::condition_window`].
-    #[serde(deserialize_with = "duration")]
-    pub condition_window: Option<Duration>,
-    /// See [`Extras::event`].
-    pub event: Option<bool>,
-}
-
-/// `[[source]]`: exactly one of `file`, `directory`, `glob` and `kubeconfig`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct SourceSettings {
-    /// A file of certificates.
-    pub file: Option<PathBuf>,
-    /// A directory: every `*.crt` and `*.pem` in it.
-    pub directory: Option<PathBuf>,
-    /// A shell pattern.
-    pub glob: Option<String>,
-    /// A kubeconfig.
-    pub kubeconfig: Option<PathBuf>,
-    /// Who renews its certificates.
-    #[serde(default = "operator")]
-    pub renewed_by: RenewedBy,
-}
-
-const fn operator() -> RenewedBy {
-    RenewedBy::Operator
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map(Some).map_err(|_| {
-        serde::de::Error::custom(format!(
-            "{text:?} is no duration; write it as in 250ms, 10s or 5m"
-        ))
-    })
 }
 
 impl Settings {

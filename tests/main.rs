@@ -12,6 +12,7 @@ mod specimen;
 
 mod activation;
 mod command_line;
+mod documents;
 mod files;
 mod hosts;
 mod http;

@@ -1,0 +1,122 @@
+//! The keys of the configuration file, as they are written there.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::pki::renewal::{EtcdTopology, RenewedBy, Role};
+use crate::system::log::{Format, Level};
+
+/// What a configuration file, or the environment and the command line, set. Nothing is required.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Settings {
+    /// See [`super::Config::host_root`].
+    pub host_root: Option<PathBuf>,
+    /// See [`super::Config::listen`].
+    pub listen: Option<Vec<SocketAddr>>,
+    /// Whether addresses that other machines reach may be served without TLS.
+    pub allow_plaintext: Option<bool>,
+    /// See [`crate::inventory::Timing::settle`].
+    #[serde(default, deserialize_with = "duration")]
+    pub settle: Option<Duration>,
+    /// See [`crate::inventory::Timing::grace`].
+    #[serde(default, deserialize_with = "duration")]
+    pub grace: Option<Duration>,
+    /// See [`super::Config::debounce`].
+    #[serde(default, deserialize_with = "duration")]
+    pub debounce: Option<Duration>,
+    /// See [`super::Config::tick`].
+    #[serde(default, deserialize_with = "duration")]
+    pub tick: Option<Duration>,
+    /// See [`super::Config::log_format`].
+    pub log_format: Option<Format>,
+    /// See [`super::Config::log_level`].
+    pub log_level: Option<Level>,
+    /// Bounds.
+    pub limits: LimitSettings,
+    /// What kind of machine this is, where looking is not enough.
+    pub layout: LayoutSettings,
+    /// The way to the Node.
+    pub node: NodeSettings,
+    /// More sources.
+    #[serde(rename = "source")]
+    pub sources: Vec<SourceSettings>,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct LimitSettings {
+    /// See [`crate::scan::Limits::file_size`].
+    pub file_size: Option<u64>,
+    /// See [`crate::scan::Limits::files`].
+    pub files: Option<usize>,
+    /// See [`super::Config::connections`].
+    pub connections: Option<usize>,
+}
+
+/// `[layout]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct LayoutSettings {
+    /// See [`crate::layout::Wishes::role`].
+    pub role: Option<Role>,
+    /// See [`crate::layout::Wishes::etcd_topology`].
+    pub etcd_topology: Option<EtcdTopology>,
+    /// See [`crate::layout::Wishes::control_plane_pki`].
+    pub control_plane_pki: Option<PathBuf>,
+    /// See [`crate::layout::Wishes::etcd_pki`].
+    pub etcd_pki: Option<PathBuf>,
+}
+
+/// `[node]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct NodeSettings {
+    /// See [`crate::publish::node::Settings::annotate`].
+    pub annotate: Option<bool>,
+    /// See [`crate::publish::node::Settings::spread`].
+    #[serde(deserialize_with = "duration")]
+    pub spread: Option<Duration>,
+    /// See [`crate::publish::node::Settings::timeout`].
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Option<Duration>,
+    /// See [`crate::publish::node::wanted::Extras::condition_window`].
+    #[serde(deserialize_with = "duration")]
+    pub condition_window: Option<Duration>,
+    /// See [`crate::publish::node::wanted::Extras::event`].
+    pub event: Option<bool>,
+}
+
+/// `[[source]]`: exactly one of `file`, `directory`, `glob` and `kubeconfig`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SourceSettings {
+    /// A file of certificates.
+    pub file: Option<PathBuf>,
+    /// A directory: every `*.crt` and `*.pem` in it.
+    pub directory: Option<PathBuf>,
+    /// A shell pattern.
+    pub glob: Option<String>,
+    /// A kubeconfig.
+    pub kubeconfig: Option<PathBuf>,
+    /// Who renews its certificates.
+    #[serde(default = "operator")]
+    pub renewed_by: RenewedBy,
+}
+
+const fn operator() -> RenewedBy {
+    RenewedBy::Operator
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map(Some).map_err(|_| {
+        serde::de::Error::custom(format!(
+            "{text:?} is no duration; write it as in 250ms, 10s or 5m"
+        ))
+    })
+}
