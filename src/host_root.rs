@@ -4,128 +4,23 @@
 //! root were `/`: an absolute symlink of the node leads to the node's own file, and `..` cannot
 //! climb out. Nothing here can write, and nothing blocks on a FIFO or a device.
 
-use std::fmt::{self, Write as _};
+mod path;
+mod read_error;
+
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
-use serde::{Serialize, Serializer};
-use thiserror::Error;
 use walkdir::WalkDir;
 use zeroize::Zeroizing;
 
-/// A path as the node itself would write it: absolute, without `.` and `..`.
-///
-/// Ordered bytewise. Written with control characters and bytes that are no UTF-8 as `\xNN`, so
-/// that a file's name can neither hide nor play tricks on a terminal.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct HostPath(PathBuf);
-
-impl HostPath {
-    /// `/`.
-    pub fn root() -> Self {
-        Self(PathBuf::from("/"))
-    }
-
-    /// Takes an absolute path; `.` is dropped and `..` goes up, never above `/`.
-    ///
-    /// # Errors
-    /// Says so when the path is relative.
-    pub fn new(path: impl AsRef<Path>) -> Result<Self, String> {
-        let path = path.as_ref();
-        if path.is_absolute() {
-            Ok(Self::root().join(path))
-        } else {
-            Err(format!("{:?} is not an absolute path; begin it with /", path.display()))
-        }
-    }
-
-    /// This path with `rest` under it; an absolute `rest` replaces it, as on a command line.
-    #[must_use]
-    pub fn join(&self, rest: impl AsRef<Path>) -> Self {
-        let mut path = self.0.clone();
-        for component in rest.as_ref().components() {
-            match component {
-                Component::RootDir => path = PathBuf::from("/"),
-                Component::ParentDir => drop(path.pop()),
-                Component::Normal(name) => path.push(name),
-                Component::CurDir | Component::Prefix(_) => {}
-            }
-        }
-        Self(path)
-    }
-
-    /// The directory that holds it; `None` for `/`.
-    pub fn parent(&self) -> Option<Self> {
-        self.0.parent().map(|p| Self(p.to_path_buf()))
-    }
-
-    /// Its last component, or nothing for `/`.
-    pub fn file_name(&self) -> &[u8] {
-        self.0.file_name().map_or(&[], OsStrExt::as_bytes)
-    }
-
-    /// What is left of it beneath `dir`; `None` when it is not beneath `dir`.
-    pub fn beneath(&self, dir: &Self) -> Option<&Path> {
-        self.0.strip_prefix(&dir.0).ok()
-    }
-
-    /// As a path of the standard library: the node's own, not one of this process.
-    pub fn as_path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Ord for HostPath {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.as_os_str().as_bytes().cmp(other.0.as_os_str().as_bytes())
-    }
-}
-
-impl PartialOrd for HostPath {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl fmt::Display for HostPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.as_os_str().as_bytes().utf8_chunks() {
-            let mut utf8 = [0; 4];
-            for character in chunk.valid().chars() {
-                if character.is_control() {
-                    escape(f, character.encode_utf8(&mut utf8).as_bytes())?;
-                } else {
-                    f.write_char(character)?;
-                }
-            }
-            escape(f, chunk.invalid())?;
-        }
-        Ok(())
-    }
-}
-
-fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
-}
-
-impl fmt::Debug for HostPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.to_string())
-    }
-}
-
-impl Serialize for HostPath {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+pub use path::HostPath;
+pub use read_error::ReadError;
 
 /// What tells one state of a file from another: device, inode, size and both change times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,63 +51,6 @@ impl Identity {
     /// Device and inode: which file or directory it is, whatever its state.
     pub const fn inode(&self) -> (u64, u64) {
         (self.device, self.inode)
-    }
-}
-
-/// Why something beneath the host root could not be read. The messages are whole sentences
-/// apart from the path, which the caller adds.
-#[derive(Debug, Error, Clone, PartialEq, Eq)]
-pub enum ReadError {
-    /// Nothing has this name, or a component of it is no directory.
-    #[error("there is no such file")]
-    NotFound,
-    /// The name is a symbolic link to something that is not there.
-    #[error("it is a symbolic link to {0}, which does not exist on this host")]
-    DanglingLink(String),
-    /// Symbolic links lead in a circle.
-    #[error("its symbolic links lead in a circle")]
-    LinkLoop,
-    /// The mode bits forbid it.
-    #[error("permission denied{0}; run expiryd as root or give it CAP_DAC_READ_SEARCH")]
-    PermissionDenied(String),
-    /// A directory, FIFO, socket or device where a file was expected.
-    #[error("it is a {0}, not a regular file")]
-    NotRegular(&'static str),
-    /// More bytes than the limit.
-    #[error(
-        "it has {size} bytes, more than the limit of {limit}; raise limits.file-size if this is right"
-    )]
-    TooLarge {
-        /// Bytes in the file.
-        size: u64,
-        /// Bytes allowed.
-        limit: u64,
-    },
-    /// It was being written while it was read.
-    #[error("it changed while it was being read; it is read again at the next look")]
-    Changing,
-    /// Anything else the kernel said.
-    #[error("it cannot be read: {0}")]
-    Other(String),
-}
-
-impl From<io::Error> for ReadError {
-    fn from(error: io::Error) -> Self {
-        match error.raw_os_error().map(Errno::from_raw) {
-            Some(errno) => errno.into(),
-            None => Self::Other(error.to_string()),
-        }
-    }
-}
-
-impl From<Errno> for ReadError {
-    fn from(errno: Errno) -> Self {
-        match errno {
-            Errno::ENOENT | Errno::ENOTDIR => Self::NotFound,
-            Errno::ELOOP => Self::LinkLoop,
-            Errno::EACCES | Errno::EPERM => Self::PermissionDenied(String::new()),
-            other => Self::Other(other.desc().to_owned()),
-        }
     }
 }
 

@@ -32,7 +32,7 @@ complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l config -d 'Confi
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l host-root -d 'Directory that stands for the node\'s / [default: /.bottlerocket/rootfs if it is there, else /]' -r -F
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l role -d 'What this machine is, instead of what is found' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l etcd-topology -d 'Where its etcd runs, instead of what is found' -r
-complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l source -d 'One more source: [file|directory|glob|kubeconfig:]PATH[@RENEWER]; can be repeated' -r
+complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l source -d 'One more source, of kind file, directory, glob or kubeconfig; can be repeated' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l listen -d 'Address of the HTTP endpoint; can be repeated [default: 127.0.0.1:9797]' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l log-format -d 'How log lines are written: auto, text or json' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l log-level -d 'Which log lines are written: error, warn, info or debug' -r
@@ -52,7 +52,7 @@ complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l config -d 'Con
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l host-root -d 'Directory that stands for the node\'s / [default: /.bottlerocket/rootfs if it is there, else /]' -r -F
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l role -d 'What this machine is, instead of what is found' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l etcd-topology -d 'Where its etcd runs, instead of what is found' -r
-complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l source -d 'One more source: [file|directory|glob|kubeconfig:]PATH[@RENEWER]; can be repeated' -r
+complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l source -d 'One more source, of kind file, directory, glob or kubeconfig; can be repeated' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l listen -d 'Address of the HTTP endpoint; can be repeated [default: 127.0.0.1:9797]' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l log-format -d 'How log lines are written: auto, text or json' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l log-level -d 'Which log lines are written: error, warn, info or debug' -r

@@ -95,8 +95,8 @@ pub(super) struct Common {
     /// Where its etcd runs, instead of what is found
     #[arg(long, value_name = "TOPOLOGY", env = "EXPIRYD_ETCD_TOPOLOGY")]
     etcd_topology: Option<EtcdTopology>,
-    /// One more source: [file|directory|glob|kubeconfig:]PATH[@RENEWER]; can be repeated
-    #[arg(long = "source", value_name = "SOURCE", value_parser = parse_source)]
+    /// One more source, of kind file, directory, glob or kubeconfig; can be repeated
+    #[arg(long = "source", value_name = "[KIND:]PATH[@RENEWER]", value_parser = parse_source)]
     sources: Vec<SourceSettings>,
     /// Address of the HTTP endpoint; can be repeated [default: 127.0.0.1:9797]
     #[arg(long, value_name = "ADDRESS:PORT", env = "EXPIRYD_LISTEN", value_delimiter = ',')]

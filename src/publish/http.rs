@@ -253,3 +253,23 @@ fn refusal(status: StatusCode, why: &'static str) -> Response<Full<Bytes>> {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn healthz(due: Duration) -> StatusCode {
+        let since = Duration::from_mins(10);
+        let start = Instant::now().checked_sub(since).unwrap();
+        let due = AtomicU64::new(u64::try_from(due.as_millis()).unwrap());
+        let pulse = Arc::new(Pulse { start, due });
+        let answers = Answers { page: watch::channel(None).1, pulse };
+        answer(&Request::get("/healthz").body(()).unwrap(), &answers).status()
+    }
+
+    #[test]
+    fn healthz_fails_once_the_loop_is_overdue() {
+        assert_eq!(healthz(Duration::from_mins(20)), StatusCode::OK);
+        assert_eq!(healthz(Duration::from_mins(9)), StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

@@ -150,6 +150,18 @@ fn garbage_between_two_good_blocks_keeps_its_index() {
 }
 
 #[test]
+fn the_block_of_a_private_key_is_never_decoded_whatever_is_in_it() {
+    let certificate = leaf(2030).der();
+    for label in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY"] {
+        let contents = read(pem(label, &certificate));
+        assert_eq!(
+            (ends(&contents), faults(&contents)),
+            (vec![], vec![(None, Reason::NoCertificate)])
+        );
+    }
+}
+
+#[test]
 fn a_block_whose_end_belongs_to_a_key_is_a_problem() {
     let text = leaf(2030).pem().replace("END CERTIFICATE", "END PRIVATE KEY");
     assert_eq!(faults(&read(text)), [(Some(0), Reason::BadPem)]);
