@@ -4,30 +4,31 @@
 //! names the key and says what would be right.
 
 mod settings;
+mod source;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use glob::Pattern;
 use thiserror::Error;
 
 use crate::host_root::HostPath;
 use crate::inventory::Timing;
-use crate::layout::{ExtraSource, Place, Wishes};
-use crate::pki::Kind;
-use crate::pki::renewal::RenewedBy;
+use crate::layout::Wishes;
 use crate::publish::node;
 use crate::publish::node::wanted::Extras;
 use crate::scan::Limits;
 use crate::system::log::{Format, Level};
 pub use settings::{LayoutSettings, LimitSettings, NodeSettings, Settings, SourceSettings};
+pub use source::parse as parse_source;
 
 /// Where `expiryd run` listens unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:9797";
 
-/// The configuration file that is read when it is there and none is named.
-pub const DEFAULT_FILE: &str = "/etc/expiryd/expiryd.toml";
+/// The first of these that is there is read when no configuration file is named: what Bottlerocket
+/// decodes a host container's user-data to (host-ctr, `main.go`), and where the packages put theirs.
+const DEFAULT_FILES: [&str; 2] =
+    ["/.bottlerocket/host-containers/current/user-data", "/etc/expiryd/expiryd.toml"];
 
 /// Where Bottlerocket mounts the host's `/` in a superpowered host container.
 const BOTTLEROCKET_ROOT: &str = "/.bottlerocket/rootfs";
@@ -218,7 +219,7 @@ impl Settings {
                     self.layout.control_plane_pki,
                 )?,
                 etcd_pki: absolute("layout.etcd-pki", self.layout.etcd_pki)?,
-                sources: self.sources.into_iter().map(extra_source).collect::<Result<_, _>>()?,
+                sources: self.sources.into_iter().map(source::resolve).collect::<Result<_, _>>()?,
             },
         })
     }
@@ -229,39 +230,13 @@ impl Settings {
 /// # Errors
 /// See [`ConfigError`]. That the usual file is missing is none.
 pub fn read_file(path: Option<&Path>) -> Result<Settings, ConfigError> {
-    match path {
-        Some(path) => Settings::read(path),
-        None if Path::new(DEFAULT_FILE).exists() => Settings::read(Path::new(DEFAULT_FILE)),
-        None => Ok(Settings::default()),
-    }
+    let usual = || DEFAULT_FILES.iter().map(Path::new).find(|path| path.exists());
+    path.or_else(usual).map_or_else(|| Ok(Settings::default()), Settings::read)
 }
 
 fn default_host_root() -> PathBuf {
     let bottlerocket = Path::new(BOTTLEROCKET_ROOT);
     if bottlerocket.is_dir() { bottlerocket.to_path_buf() } else { PathBuf::from("/") }
-}
-
-fn extra_source(settings: SourceSettings) -> Result<ExtraSource, ConfigError> {
-    let SourceSettings { file, directory, glob, kubeconfig, renewed_by } = settings;
-    let path = |path| HostPath::new(path).map_err(|why| wrong("source", why));
-    let (place, kind) = match (file, directory, glob, kubeconfig) {
-        (Some(file), None, None, None) => (Place::File(path(file)?), Kind::File),
-        (None, Some(directory), None, None) => (Place::Directory(path(directory)?), Kind::File),
-        (None, None, Some(glob), None) => {
-            let pattern =
-                Pattern::new(&glob).map_err(|e| wrong("source", format!("{glob:?}: {e}")))?;
-            path(PathBuf::from(glob))?;
-            (Place::Glob(pattern), Kind::File)
-        }
-        (None, None, None, Some(file)) => (Place::File(path(file)?), Kind::Kubeconfig),
-        _ => {
-            return Err(wrong(
-                "source",
-                "it must have exactly one of file, directory, glob and kubeconfig".to_owned(),
-            ));
-        }
-    };
-    Ok(ExtraSource { place, kind, renewed_by })
 }
 
 fn absolute(key: &'static str, path: Option<PathBuf>) -> Result<Option<HostPath>, ConfigError> {
@@ -298,31 +273,4 @@ fn within(
 
 const fn wrong(key: &'static str, why: String) -> ConfigError {
     ConfigError::Wrong { key, why }
-}
-
-/// Reads a source as `--source` takes it: `[file|directory|glob|kubeconfig:]PATH[@RENEWER]`.
-///
-/// # Errors
-/// Says which part is wrong.
-pub fn parse_source(text: &str) -> Result<SourceSettings, String> {
-    let (rest, renewed_by) = match text.rsplit_once('@') {
-        Some((rest, by)) if !by.contains('/') => (rest, by.parse()?),
-        _ => (text, RenewedBy::Operator),
-    };
-    let mut source =
-        SourceSettings { file: None, directory: None, glob: None, kubeconfig: None, renewed_by };
-    match rest.split_once(':').filter(|(kind, _)| !kind.contains('/')) {
-        None | Some(("file", _)) => {
-            source.file = Some(rest.strip_prefix("file:").unwrap_or(rest).into());
-        }
-        Some(("directory", path)) => source.directory = Some(path.into()),
-        Some(("glob", pattern)) => source.glob = Some(pattern.to_owned()),
-        Some(("kubeconfig", path)) => source.kubeconfig = Some(path.into()),
-        Some((kind, _)) => {
-            return Err(format!(
-                "{kind:?} is no kind of source; use file, directory, glob or kubeconfig"
-            ));
-        }
-    }
-    Ok(source)
 }
