@@ -4,6 +4,7 @@
 //! panic in the loop ends the process, for its manager to restart.
 
 mod changes;
+mod core;
 mod endpoints;
 mod lookout;
 
@@ -13,22 +14,18 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
-use crate::clock::{Moment, Timestamp};
+use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::inventory::{Lasting, Settling};
-use crate::problem::Problem;
-use crate::publication::Publication;
 use crate::publish::http::{self, Answers, Pulse};
 use crate::publish::node;
-use crate::publish::page::Page;
-use crate::report::Report;
 use crate::system::signals::{Asked, Signals};
 use crate::system::{manager, sandbox};
-use crate::watch::POLL;
+use crate::vitals::Vitals;
+use core::Core;
 use endpoints::Endpoints;
-use lookout::{Lookout, Sighting};
+use lookout::Lookout;
 
 /// How long a look may take before the loop counts as stopped.
 const LOOK: Duration = Duration::from_mins(1);
@@ -48,13 +45,14 @@ pub async fn run(
 ) -> Result<(), String> {
     let mut signals = Signals::take().map_err(|e| format!("signals cannot be handled: {e}"))?;
     let start = Instant::now();
+    let mut vitals = Vitals::new(Timestamp::now());
     let pulse = Arc::new(Pulse::new(LOOK));
     let (changed, mut changes) = watch::channel(());
     let (pages, page) = watch::channel(None);
     let mut lookout = Lookout::open(&config, changed.clone(), start)?;
     let (publications, mut published) = watch::channel(Vec::new());
     let lines = node::Lines { pages: page.clone(), publications };
-    let mut endpoints = Endpoints::new(Answers { page, pulse: Arc::clone(&pulse) });
+    let mut endpoints = Endpoints::new(Answers::new(page, Arc::clone(&pulse)));
     sockets.into_iter().try_for_each(|socket| endpoints.adopt(socket))?;
     endpoints.listen(&config.listen, config.connections).await?;
     let sandbox = sandbox::enter();
@@ -66,6 +64,7 @@ pub async fn run(
             );
         }
     }
+    vitals.sandbox = sandbox.layers.iter().map(|(l, why)| (l.as_str(), why.is_none())).collect();
     info!(version = env!("CARGO_PKG_VERSION"), host_root = %lookout.host_root().path().display(), "started");
 
     let publisher = |lookout: &Lookout, config: &Config| {
@@ -73,7 +72,7 @@ pub async fn run(
     };
     let mut publishers = JoinSet::new();
     publishers.spawn(publisher(&lookout, &config));
-    let mut core = Core::new(config, pages);
+    let mut core = Core::new(config, pages, vitals);
     let mut ready = false;
     loop {
         pulse.beat(LOOK);
@@ -156,90 +155,5 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
             // A blocking task is cancelled only when the runtime goes down, and this with it.
             Err(_) => std::future::pending().await,
         },
-    }
-}
-
-/// The part of the loop that neither waits nor touches the disk.
-struct Core {
-    config: Config,
-    settling: Settling,
-    pages: watch::Sender<Option<Arc<Page>>>,
-    report: Option<Arc<Report>>,
-    watch_problem: Option<Lasting>,
-    publications: Vec<Publication>,
-    /// The state in one line, for the service manager.
-    status: String,
-}
-
-impl Core {
-    fn new(config: Config, pages: watch::Sender<Option<Arc<Page>>>) -> Self {
-        let settling = Settling::new(config.timing);
-        Self {
-            config,
-            settling,
-            pages,
-            report: None,
-            watch_problem: None,
-            publications: Vec::new(),
-            status: String::new(),
-        }
-    }
-
-    fn reconfigure(&mut self, config: Config) {
-        if config.host_root == self.config.host_root {
-            self.settling.reconfigure(config.timing);
-        } else {
-            self.settling = Settling::new(config.timing);
-        }
-        self.config = config;
-    }
-
-    /// Takes in a look and publishes what follows; returns how long to wait for the next look.
-    fn take(&mut self, sighting: Sighting) -> Duration {
-        let Sighting { scan, at, watch_problem } = sighting;
-        debug!(files = scan.files.len(), parsed = scan.parsed, "looked");
-        let polling = watch_problem.is_some();
-        self.date_watch_problem(watch_problem, at.wall);
-        let inventory = self.settling.take(scan, at);
-        let more = self.watch_problem.iter().cloned().collect();
-        let mut report = Report::of(inventory, more, at.wall);
-        report.publications.clone_from(&self.publications);
-        changes::log(self.report.as_deref(), &report);
-        self.status = format!("{}: {}", report.status, report.line());
-        self.serve(report);
-        self.wait(at, polling)
-    }
-
-    /// Takes in how the publishers get on, which needs no look.
-    fn publications(&mut self, publications: &[Publication]) {
-        self.publications = publications.to_vec();
-        if let Some(report) = self.report.take() {
-            self.serve(Report {
-                publications: publications.to_vec(),
-                ..Arc::unwrap_or_clone(report)
-            });
-        }
-    }
-
-    fn serve(&mut self, report: Report) {
-        let report = Arc::new(report);
-        self.pages.send_replace(Some(Arc::new(Page::of(Arc::clone(&report)))));
-        self.report = Some(report);
-    }
-
-    fn wait(&self, at: Moment, polling: bool) -> Duration {
-        let deadline = self.settling.deadline(at.monotonic).map(|d| d.saturating_sub(at.monotonic));
-        let watchdog = manager::watchdog().map(|watchdog| watchdog / 2);
-        let polling = polling.then_some(POLL);
-        let others = [deadline, watchdog, polling].into_iter().flatten();
-        others.fold(self.config.tick, Duration::min)
-    }
-
-    fn date_watch_problem(&mut self, problem: Option<Problem>, now: Timestamp) {
-        let before = self.watch_problem.take();
-        self.watch_problem = problem.map(|problem| match before {
-            Some(lasting) if lasting.problem == problem => lasting,
-            _ => Lasting { problem, since: now },
-        });
     }
 }

@@ -1,27 +1,20 @@
 //! The command line: `expiryd run` and `expiryd check`, and what their exit codes mean.
 
 mod arguments;
+mod check;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::agent;
-use crate::clock::{Moment, Timestamp};
 use crate::config::{Config, ConfigError, read_file};
-use crate::host_root::HostRoot;
-use crate::inventory::Settling;
-use crate::publish::json;
-use crate::publish::table::{self, Style};
-use crate::publish::verdict::{Thresholds, Verdict};
-use crate::report::Report;
-use crate::scan::Scanner;
-use crate::system::{log, manager, sandbox};
+use crate::system::{log, manager};
 pub use arguments::Arguments;
-use arguments::{Check, ColorChoice, Command, Common, Output};
+use arguments::{Command, Common};
+use check::check;
 
 /// The command line cannot be understood (sysexits.h, `EX_USAGE`).
 const USAGE: u8 = 64;
@@ -69,43 +62,4 @@ fn run(common: Common) -> Result<ExitCode, String> {
 fn configure(common: &Common) -> Result<Config, ConfigError> {
     let file = read_file(common.config.as_deref())?;
     common.settings().over(file).resolve()
-}
-
-fn check(arguments: &Check) -> Result<ExitCode, String> {
-    let config = configure(&arguments.common).map_err(|e| e.to_string())?;
-    let now = arguments.at.unwrap_or_else(Timestamp::now);
-    let report = look_once(&config, now)?;
-    let thresholds = Thresholds { warning: arguments.warning, critical: arguments.critical };
-    let text = match arguments.output {
-        Output::Json => json::write(&report) + "\n",
-        Output::Yaml => serde_saphyr::to_string(&report).map_err(|e| e.to_string())?,
-        Output::Table | Output::Wide => {
-            let color = match arguments.color {
-                ColorChoice::Always => true,
-                ColorChoice::Never => false,
-                ColorChoice::Auto => {
-                    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
-                }
-            };
-            let wide = arguments.output == Output::Wide;
-            table::render(&report, Style { color, wide, thresholds }, now)
-        }
-    };
-    match io::stdout().write_all(text.as_bytes()) {
-        // The reader has seen enough, as with `| head`; the exit code is still the verdict.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        written => written.map_err(|error| format!("the report cannot be written: {error}"))?,
-    }
-    Ok(ExitCode::from(Verdict::of(&report, thresholds, now).exit_code()))
-}
-
-/// The report of a single look, which settles nothing.
-fn look_once(config: &Config, now: Timestamp) -> Result<Report, String> {
-    let root = Arc::new(HostRoot::open(&config.host_root)?);
-    // A single look needs no more; what the kernel does not give is no reason not to look.
-    let _ = sandbox::enter();
-    let scan = Scanner::new(root, config.wishes.clone(), config.limits).look(now);
-    let at = Moment { monotonic: std::time::Duration::ZERO, wall: now };
-    let inventory = Settling::new(config.timing).take(scan, at);
-    Ok(Report::of(inventory, Vec::new(), now))
 }

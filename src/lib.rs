@@ -19,6 +19,7 @@ pub mod host_root;
 pub mod kubeconfig;
 pub mod problem;
 pub mod publication;
+pub mod vitals;
 
 pub mod layout;
 pub mod scan;

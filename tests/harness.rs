@@ -223,15 +223,20 @@ impl Drop for Agent {
 pub struct Answer {
     pub status: u16,
     pub head: String,
+    /// The body as text.
     pub body: String,
+    /// The body as it is.
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
-    fn parse(bytes: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(bytes);
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    fn parse(answer: &[u8]) -> Self {
+        let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or(answer.len());
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        let bytes = answer.get(end + 4..).unwrap_or_default().to_vec();
+        let body = String::from_utf8_lossy(&bytes).into_owned();
         let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or_default();
-        Self { status, head: head.to_owned(), body: body.to_owned() }
+        Self { status, head, body, bytes }
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {

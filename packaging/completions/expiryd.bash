@@ -43,18 +43,22 @@ _expiryd() {
             return 0
             ;;
         expiryd__subcmd__check)
-            opts="-o -h --output --warning --critical --at --color --config --host-root --role --etcd-topology --source --listen --allow-plaintext --log-format --log-level --help"
+            opts="-o -h --output --output-file --warning --critical --at --color --config --host-root --role --etcd-topology --source --listen --allow-plaintext --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --output)
-                    COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml prom" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml prom" -- "${cur}"))
+                    return 0
+                    ;;
+                --output-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --warning)

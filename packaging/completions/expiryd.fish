@@ -38,10 +38,12 @@ complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l log-format -d 'H
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l log-level -d 'Which log lines are written: error, warn, info or debug' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l allow-plaintext -d 'Serve addresses that other machines reach although nothing is encrypted'
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -s h -l help -d 'Print help'
-complete -c expiryd -n "__fish_expiryd_using_subcommand check" -s o -l output -d 'How to print it: a table, a table with more columns, or the report as in GET /expiry' -r -f -a "table\t''
+complete -c expiryd -n "__fish_expiryd_using_subcommand check" -s o -l output -d 'How to print it: a table, a table with more columns, the report as in GET /expiry, or metrics' -r -f -a "table\t''
 wide\t''
 json\t''
-yaml\t''"
+yaml\t''
+prom\t''"
+complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l output-file -d 'Put it into this file instead, as a whole, as Prometheus\'s textfile collector needs it' -r -F
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l warning -d 'Exit 1 when less than this is left' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l critical -d 'Exit 2 when less than this is left' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l at -d 'Judge as if it were this time, such as 2027-03-09T09:00:00Z' -r

@@ -1,7 +1,7 @@
 //! Looks at the machine, and keeps the watch on what it saw. Blocks: for a thread of its own.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -29,6 +29,8 @@ pub(super) struct Lookout {
 pub(super) struct Sighting {
     pub(super) scan: Scan,
     pub(super) at: Moment,
+    /// How long looking took.
+    pub(super) took: Duration,
     /// Why changes are found by polling, if they are.
     pub(super) watch_problem: Option<Problem>,
 }
@@ -52,6 +54,7 @@ impl Lookout {
 
     /// Looks, and looks again when something may have changed before it was watched.
     pub(super) fn look(&mut self) -> Sighting {
+        let begun = Instant::now();
         let mut at = self.now();
         let mut scan = self.scanner.look(at.wall);
         for _ in 0..REPEATS {
@@ -63,7 +66,7 @@ impl Lookout {
                 }
             }
         }
-        Sighting { scan, at, watch_problem: self.watch.problem().cloned() }
+        Sighting { scan, at, took: begun.elapsed(), watch_problem: self.watch.problem().cloned() }
     }
 
     fn now(&self) -> Moment {

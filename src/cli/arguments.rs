@@ -45,9 +45,12 @@ Exit codes: 0 ok, 1 warning, 2 critical, 3 something could not be read or is not
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// How to print it: a table, a table with more columns, or the report as in GET /expiry
+    /// How to print it: a table, a table with more columns, the report as in GET /expiry, or metrics
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub(super) output: Output,
+    /// Put it into this file instead, as a whole, as Prometheus's textfile collector needs it
+    #[arg(long, value_name = "FILE")]
+    pub(super) output_file: Option<PathBuf>,
     /// Exit 1 when less than this is left
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = humantime::parse_duration)]
     pub(super) warning: Duration,
@@ -70,6 +73,7 @@ pub(super) enum Output {
     Wide,
     Json,
     Yaml,
+    Prom,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

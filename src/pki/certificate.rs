@@ -5,6 +5,7 @@ use x509_parser::asn1_rs::{Any, FromDer, Tag};
 use x509_parser::certificate::{TbsCertificate, X509CertificateParser};
 use x509_parser::extensions::{BasicConstraints as ParsedBasicConstraints, KeyUsage};
 use x509_parser::nom::Parser as _;
+use x509_parser::num_bigint::BigUint;
 use x509_parser::oid_registry::{OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_KEY_USAGE};
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Version;
@@ -115,6 +116,11 @@ impl Certificate {
             repaired_pem: false,
             trailing_data: false,
         })
+    }
+
+    /// The serial number in decimal digits.
+    pub fn serial_decimal(&self) -> String {
+        BigUint::from_bytes_be(&self.serial).to_string()
     }
 
     /// The serial number in hexadecimal, as openssl prints it but in lower case.

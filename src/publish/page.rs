@@ -6,7 +6,9 @@ use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, VARY};
 use sha2::{Digest, Sha256};
 
+use super::metrics::Rendered;
 use crate::report::{Report, Status};
+use crate::vitals::Vitals;
 
 /// One body with its entity tag.
 #[derive(Debug, Clone)]
@@ -51,17 +53,26 @@ impl Body {
 pub struct Page {
     /// The report itself.
     pub report: Arc<Report>,
+    /// How the agent was doing when it made it.
+    pub vitals: Vitals,
     /// As JSON.
     pub json: Body,
     /// As one line of text.
     pub text: Body,
+    /// As metrics.
+    pub metrics: Rendered,
 }
 
 impl Page {
     /// Renders a report.
-    pub fn of(report: Arc<Report>) -> Self {
-        let json = super::json::write(&report);
-        Self { json: Body::new(json, JSON), text: Body::new(report.line(), TEXT), report }
+    pub fn of(report: Arc<Report>, vitals: Vitals) -> Self {
+        Self {
+            json: Body::new(super::json::write(&report), JSON),
+            text: Body::new(report.line(), TEXT),
+            metrics: Rendered::default(),
+            vitals,
+            report,
+        }
     }
 
     /// Whether the answer is there: a machine whose PKI is waited for has none yet.

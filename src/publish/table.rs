@@ -6,8 +6,9 @@ use std::io::Write as _;
 use tabwriter::TabWriter;
 
 use super::verdict::{Nearness, Thresholds};
+use super::words::{authority, named, remarks, status, time_left};
 use crate::clock::Timestamp;
-use crate::report::{Earliest, Report, ReportedCertificate, Status};
+use crate::report::{Earliest, Report, ReportedCertificate};
 
 /// How the table looks.
 #[derive(Debug, Clone, Copy)]
@@ -49,13 +50,7 @@ fn heading(report: &Report) -> String {
     let node = &report.node;
     let name = node.name.as_deref().unwrap_or("this host");
     let etcd = node.etcd_topology.map_or_else(String::new, |etcd| format!(", {etcd} etcd"));
-    let status = match report.status {
-        Status::Ok => "every certificate was read",
-        Status::Degraded => "not everything could be read; see the problems below",
-        Status::Waiting => "there is no certificate to report yet",
-        Status::None => "a roll-out has nothing to renew here",
-    };
-    format!("{name}: {} on {}{etcd}; {status}\n\n", node.role, node.os)
+    format!("{name}: {} on {}{etcd}; {}\n\n", node.role, node.os, status(report.status))
 }
 
 struct Line<'a> {
@@ -84,9 +79,9 @@ fn section(
     if certificates.is_empty() {
         return;
     }
-    let remarks = certificates.iter().any(|c| c.stale || !c.warnings.is_empty());
+    let remarked = certificates.iter().any(|c| remarks(c).next().is_some());
     let mut table = format!("{title}\tEXPIRES\tTIME LEFT\tAUTHORITY\tRENEWED BY");
-    if remarks {
+    if remarked {
         table.push_str("\tREMARKS");
     }
     if style.wide {
@@ -94,7 +89,7 @@ fn section(
     }
     table.push('\n');
     for certificate in certificates {
-        table.push_str(&row(certificate, remarks, style.wide, now));
+        table.push_str(&row(certificate, remarked, style.wide, now));
         table.push('\n');
     }
     text.push('\n');
@@ -115,7 +110,7 @@ fn section(
     }
 }
 
-fn row(entry: &ReportedCertificate, remarks: bool, wide: bool, now: Timestamp) -> String {
+fn row(entry: &ReportedCertificate, remarked: bool, wide: bool, now: Timestamp) -> String {
     let certificate = &entry.certificate;
     let mut row = format!(
         "{}\t{}\t{}\t{}\t{}",
@@ -125,10 +120,8 @@ fn row(entry: &ReportedCertificate, remarks: bool, wide: bool, now: Timestamp) -
         authority(entry),
         entry.renewed_by.map_or("-", |by| by.as_str()),
     );
-    if remarks {
-        let stale = entry.stale.then_some("stale");
-        let words: Vec<_> =
-            stale.into_iter().chain(entry.warnings.iter().map(|w| w.as_str())).collect();
+    if remarked {
+        let words: Vec<_> = remarks(entry).collect();
         let _ = write!(row, "\t{}", if words.is_empty() { "-".into() } else { words.join(",") });
     }
     if wide {
@@ -136,31 +129,6 @@ fn row(entry: &ReportedCertificate, remarks: bool, wide: bool, now: Timestamp) -
         let _ = write!(row, "\t{}\t{serial}\t{}", certificate.not_before, certificate.subject);
     }
     row
-}
-
-/// The issuer's common name, such as kubeadm's `etcd-ca`; the signature is not verified.
-fn authority(entry: &ReportedCertificate) -> String {
-    let issuer = &entry.certificate.issuer;
-    let name = issuer.values("CN").last().map_or_else(|| issuer.to_string(), str::to_owned);
-    if name.is_empty() { "-".to_owned() } else { name }
-}
-
-/// The file, and which certificate of it when it is not the first.
-fn named(path: &impl fmt::Display, index: usize) -> String {
-    if index == 0 { path.to_string() } else { format!("{path}#{index}") }
-}
-
-/// In the largest unit of which there are at least two, as `kubectl get` does.
-fn time_left(not_after: Timestamp, now: Timestamp) -> String {
-    let left = not_after.seconds_since(now);
-    let seconds = left.unsigned_abs();
-    let amount = match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7_200 => format!("{}m", seconds / 60),
-        7_200..172_800 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
-    };
-    if left < 0 { format!("ended {amount} ago") } else { amount }
 }
 
 fn aligned(table: &str) -> String {
@@ -174,17 +142,6 @@ fn aligned(table: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn time_left_is_shown_in_the_largest_unit_of_which_there_are_two() {
-        let left = |seconds| time_left(Timestamp::from_unix(seconds), Timestamp::from_unix(0));
-        assert_eq!(left(0), "0s");
-        assert_eq!(left(119), "119s");
-        assert_eq!(left(7_199), "119m");
-        assert_eq!(left(172_799), "47h");
-        assert_eq!(left(364 * 86_400 + 5), "364d");
-        assert_eq!(left(-3 * 86_400), "ended 3d ago");
-    }
 
     #[test]
     fn columns_are_aligned_by_what_a_terminal_shows() {

@@ -14,6 +14,12 @@ pub struct Thresholds {
     pub critical: Duration,
 }
 
+impl Thresholds {
+    /// A month and a week: time to plan a roll-out, and time to do it now.
+    pub const USUAL: Self =
+        Self { warning: Duration::from_hours(30 * 24), critical: Duration::from_hours(7 * 24) };
+}
+
 /// How near an expiry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Nearness {

@@ -1,0 +1,103 @@
+//! `expiryd check`: one look, printed for a person, a script or Prometheus, and an exit code.
+
+use std::fs::Permissions;
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use super::arguments::{Check, ColorChoice, Output};
+use super::configure;
+use crate::clock::{Moment, Timestamp};
+use crate::config::Config;
+use crate::host_root::HostRoot;
+use crate::inventory::Settling;
+use crate::publish::table::{self, Style};
+use crate::publish::verdict::{Thresholds, Verdict};
+use crate::publish::{json, metrics};
+use crate::report::Report;
+use crate::scan::Scanner;
+use crate::system::sandbox;
+
+/// Looks, prints, and concludes.
+///
+/// # Errors
+/// A sentence for the operator.
+pub(super) fn check(arguments: &Check) -> Result<ExitCode, String> {
+    let config = configure(&arguments.common).map_err(|e| e.to_string())?;
+    let now = arguments.at.unwrap_or_else(Timestamp::now);
+    let report = aside(|| look_once(&config, now))?;
+    let thresholds = Thresholds { warning: arguments.warning, critical: arguments.critical };
+    let text = match arguments.output {
+        Output::Json => json::write(&report) + "\n",
+        Output::Yaml => serde_saphyr::to_string(&report).map_err(|e| e.to_string())?,
+        Output::Prom => metrics::textfile(&report),
+        Output::Table | Output::Wide => {
+            let wide = arguments.output == Output::Wide;
+            table::render(&report, Style { color: colored(arguments), wide, thresholds }, now)
+        }
+    };
+    match &arguments.output_file {
+        Some(file) => replace(file, &text)?,
+        None => print(&text)?,
+    }
+    Ok(ExitCode::from(Verdict::of(&report, thresholds, now).exit_code()))
+}
+
+fn colored(arguments: &Check) -> bool {
+    match arguments.color {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => {
+            arguments.output_file.is_none()
+                && io::stdout().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none()
+        }
+    }
+}
+
+fn print(text: &str) -> Result<(), String> {
+    match io::stdout().write_all(text.as_bytes()) {
+        // The reader has seen enough, as with `| head`; the exit code is still the verdict.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| format!("the report cannot be written: {error}")),
+    }
+}
+
+/// Puts `text` in the place of the file: whoever reads it sees the old one or the new one, whole.
+fn replace(file: &Path, text: &str) -> Result<(), String> {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let written = tempfile::Builder::new()
+        .prefix(".expiryd")
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(parent.unwrap_or(Path::new(".")))
+        .and_then(|mut new| {
+            new.write_all(text.as_bytes())?;
+            new.as_file().sync_all()?;
+            new.persist(file).map_err(|error| error.error)
+        });
+    let failed = |error| format!("--output-file {} cannot be written: {error}", file.display());
+    written.map(drop).map_err(failed)
+}
+
+/// Runs what reads the machine in a thread that can lock itself in, while this one may still write
+/// the file that it was asked for.
+fn aside<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+    thread::scope(|scope| match scope.spawn(work).join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
+/// The report of a single look, which settles nothing.
+fn look_once(config: &Config, now: Timestamp) -> Result<Report, String> {
+    let root = Arc::new(HostRoot::open(&config.host_root)?);
+    // A single look needs no more; what the kernel does not give is no reason not to look.
+    let _ = sandbox::enter();
+    let scan = Scanner::new(root, config.wishes.clone(), config.limits).look(now);
+    let at = Moment { monotonic: std::time::Duration::ZERO, wall: now };
+    let inventory = Settling::new(config.timing).take(scan, at);
+    Ok(Report::of(inventory, Vec::new(), now))
+}

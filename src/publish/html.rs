@@ -1,0 +1,187 @@
+//! The report as a page for a person with a browser or a tunnel: one HTML, no script, no other file.
+//!
+//! Every text goes through maud, which escapes it: a certificate may call itself anything.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::verdict::{Nearness, Thresholds};
+use super::words::{authority, named, remarks, status, time_left};
+use crate::clock::Timestamp;
+use crate::inventory::Lasting;
+use crate::publication::Publication;
+use crate::report::{Earliest, Report, ReportedCertificate};
+
+const STYLE: &str = include_str!("html.css");
+
+/// The page as it is at `now`; before the first look there is no report.
+pub(super) fn render(report: Option<&Report>, now: Timestamp) -> String {
+    let name = report.and_then(|r| r.node.name.as_deref()).unwrap_or("this host");
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Certificates of " (name) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { "Certificates of " (name) }
+                @if let Some(report) = report {
+                    (body(report, now))
+                } @else {
+                    p.waiting { "The first look at the machine is not over yet; load this page again." }
+                }
+                footer {
+                    p { "expiryd " (env!("CARGO_PKG_VERSION")) " · " a href="/expiry" { "/expiry" }
+                        " · " a href="/metrics" { "/metrics" } }
+                }
+            }
+        }
+    }
+    .into_string()
+}
+
+fn body(report: &Report, now: Timestamp) -> Markup {
+    let (authorities, leaves): (Vec<_>, Vec<_>) =
+        report.certificates.iter().partition(|c| c.is_ca && !c.counted);
+    html! {
+        p {
+            (report.node.role) " on " (report.node.os)
+            @if let Some(etcd) = report.node.etcd_topology { ", " (etcd) " etcd" }
+            " · " b class=(report.status) { (report.status) } ": " (status(report.status))
+        }
+        p.faint {
+            "Looked at " (time_left(now, report.observed_at)) " ago, at " (report.observed_at)
+            @if !report.settled { "; not settled yet, so not to be acted on" }
+        }
+        dl {
+            (fact("Earliest expiry", report.earliest.as_ref(), now))
+            (fact("What a machine roll-out waits for", report.machine_rollout.as_ref(), now))
+            (fact("Earliest CA", report.earliest_ca.as_ref(), now))
+        }
+        (problems(&report.problems))
+        (timeline("Certificates", &leaves, report.earliest.as_ref(), now))
+        (timeline("Certificate authorities", &authorities, report.earliest_ca.as_ref(), now))
+        (publications(&report.publications))
+    }
+}
+
+fn fact(title: &str, earliest: Option<&Earliest>, now: Timestamp) -> Markup {
+    html! {
+        div {
+            dt { (title) }
+            dd {
+                @if let Some(earliest) = earliest {
+                    b class=(class(earliest.not_after, now)) { (earliest.not_after) }
+                    " " (time_left(earliest.not_after, now)) br;
+                    span.path { (named(&earliest.path, earliest.index)) }
+                    @if let Some(by) = earliest.renewed_by { " " span.tag { (by) } }
+                } @else {
+                    b { "none" }
+                }
+            }
+        }
+    }
+}
+
+fn problems(problems: &[Lasting]) -> Markup {
+    html! {
+        @if !problems.is_empty() {
+            h2 { "Problems" }
+            ul {
+                @for Lasting { problem, since } in problems {
+                    li {
+                        span.path { (named(&problem.path, problem.index.unwrap_or(0))) }
+                        " " span.tag.warning { (problem.reason) }
+                        p { (problem.message) }
+                        p.faint { "since " (since) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Certificates by their end, each with a bar from now to it; all bars of a time line have one scale.
+fn timeline(
+    title: &str,
+    certificates: &[&ReportedCertificate],
+    first: Option<&Earliest>,
+    now: Timestamp,
+) -> Markup {
+    let mut by_end = certificates.to_vec();
+    by_end.sort_by_key(|c| (c.certificate.not_after, &c.path, c.index));
+    let Some(last) = by_end.last() else { return html! {} };
+    let end = last.certificate.not_after;
+    html! {
+        h2 { (title) " " span.faint { (by_end.len()) } }
+        div.axis { span { "now" } span { (end) } }
+        ol {
+            @for c in by_end {
+                @let is_first = first.is_some_and(|f| f.path == c.path && f.index == c.index);
+                @let not_after = c.certificate.not_after;
+                li class={ (class(not_after, now)) @if is_first { " first" } } {
+                    div.row {
+                        span.path { (named(&c.path, c.index)) }
+                        span { (time_left(not_after, now)) }
+                    }
+                    (bar(not_after, now, end))
+                    div.row.faint {
+                        span {
+                            (not_after) " · signed by " (authority(c))
+                            @for remark in remarks(c) { " " span.tag { (remark) } }
+                        }
+                        span {
+                            @if is_first { span.tag.mark { "earliest" } " " }
+                            @if !c.counted && !c.is_ca { span.tag { "not counted" } " " }
+                            @if let Some(by) = c.renewed_by { span.tag { (by) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A bar from now to `not_after`, where the whole width is until `end`, with a line at each quarter.
+fn bar(not_after: Timestamp, now: Timestamp, end: Timestamp) -> Markup {
+    let whole = end.seconds_since(now).max(1);
+    let thousandths = i128::from(not_after.seconds_since(now).max(0)) * 1000 / i128::from(whole);
+    html! {
+        svg viewBox="0 0 1000 8" preserveAspectRatio="none" role="img" aria-label=(not_after) {
+            @for x in [0, 250, 500, 750, 1000] {
+                line.grid x1=(x) x2=(x) y1="0" y2="8" {}
+            }
+            // What has ended, or is about to, still has to be seen.
+            rect x="0" y="1" height="6" width=(thousandths.max(4)) {}
+        }
+    }
+}
+
+fn publications(publications: &[Publication]) -> Markup {
+    html! {
+        @if !publications.is_empty() {
+            h2 { "Reports elsewhere" }
+            ul {
+                @for publication in publications {
+                    li {
+                        (publication.name) " " span.tag.(publication.state) { (publication.state) }
+                        @if let Some(at) = publication.last_success {
+                            " " span.faint { "last accepted " (at) }
+                        }
+                        @if let Some(message) = &publication.message { p { (message) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn class(not_after: Timestamp, now: Timestamp) -> &'static str {
+    match Thresholds::USUAL.judge(not_after, now) {
+        Nearness::Far => "far",
+        Nearness::Warning => "warning",
+        Nearness::Critical => "critical",
+    }
+}

@@ -1,0 +1,164 @@
+//! What each path answers, from the last report: no answer waits for anything.
+
+use std::sync::Arc;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, VARY,
+};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::watch;
+
+use super::pulse::Pulse;
+use crate::clock::Timestamp;
+use crate::publish::html;
+use crate::publish::metrics::{self, Coding, Form, Gauge};
+use crate::publish::page::{JSON, Page, TEXT};
+
+/// What the endpoint answers from.
+#[derive(Debug, Clone)]
+pub struct Answers {
+    page: watch::Receiver<Option<Arc<Page>>>,
+    pulse: Arc<Pulse>,
+    gauge: Arc<Gauge>,
+}
+
+impl Answers {
+    /// Answers from the last page, which is `None` until the first look is over, and the loop's
+    /// pulse.
+    pub fn new(page: watch::Receiver<Option<Arc<Page>>>, pulse: Arc<Pulse>) -> Self {
+        Self { page, pulse, gauge: Arc::default() }
+    }
+}
+
+/// The answer to one request; the request's body is never read.
+pub(super) fn answer<B>(request: &Request<B>, answers: &Answers) -> Response<Full<Bytes>> {
+    let uri = request.uri();
+    let get = matches!(*request.method(), Method::GET | Method::HEAD);
+    match uri.path() {
+        "/" | "/expiry" | "/metrics" | "/healthz" | "/readyz" if !get => {
+            let mut response = refusal(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "only GET and HEAD are answered here; expiryd never changes anything",
+            );
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response
+        }
+        "/expiry" => expiry(request.headers(), uri.query(), answers.page.borrow().as_deref()),
+        "/metrics" => scrape(request.headers(), answers),
+        "/" => overview(answers.page.borrow().as_deref()),
+        "/healthz" if answers.pulse.alive() => plain(StatusCode::OK, "ok\n"),
+        "/healthz" => plain(StatusCode::SERVICE_UNAVAILABLE, "the loop has stopped\n"),
+        "/readyz" if answers.page.borrow().as_ref().is_some_and(|page| page.report.settled) => {
+            plain(StatusCode::OK, "ok\n")
+        }
+        "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "the report has not settled yet\n"),
+        _ => refusal(
+            StatusCode::NOT_FOUND,
+            "there is nothing here; ask for /, /expiry, /metrics, /healthz or /readyz",
+        ),
+    }
+}
+
+fn expiry(headers: &HeaderMap, query: Option<&str>, page: Option<&Page>) -> Response<Full<Bytes>> {
+    let Some(page) = page else {
+        return refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the first look is not over yet; ask again",
+        );
+    };
+    let format =
+        query.into_iter().flat_map(|q| q.split('&')).find_map(|q| q.strip_prefix("format="));
+    let body = match format {
+        Some("text") => &page.text,
+        None if wants_text(headers) => &page.text,
+        None | Some("json") => &page.json,
+        Some(_) => return refusal(StatusCode::BAD_REQUEST, "format must be json or text"),
+    };
+    let known = headers.get(IF_NONE_MATCH).is_some_and(|tags| matches(tags, &body.etag));
+    let (status, bytes) = match (page.available(), known) {
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, body.bytes.clone()),
+        (true, true) => (StatusCode::NOT_MODIFIED, Bytes::new()),
+        (true, false) => (StatusCode::OK, body.bytes.clone()),
+    };
+    let mut response = Response::new(Full::new(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().clone_from(&body.headers);
+    response
+}
+
+/// `Accept: text/plain` asks for text; who accepts JSON, or anything, gets JSON.
+fn wants_text(headers: &HeaderMap) -> bool {
+    accepts(headers, &ACCEPT, "text/plain") && !accepts(headers, &ACCEPT, JSON)
+}
+
+/// Whether a header that lists what is accepted names this, and not with a quality of 0.
+fn accepts(headers: &HeaderMap, list: &HeaderName, what: &str) -> bool {
+    let values = headers.get_all(list).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(what));
+        named && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
+}
+
+fn scrape(headers: &HeaderMap, answers: &Answers) -> Response<Full<Bytes>> {
+    let open = accepts(headers, &ACCEPT, "application/openmetrics-text");
+    let form = if open { Form::OpenMetrics } else { Form::Text };
+    let gzip = accepts(headers, &ACCEPT_ENCODING, "gzip");
+    let coding = if gzip { Coding::Gzip } else { Coding::Plain };
+    let page = answers.page.borrow();
+    let page = page.as_deref().map(|page| (&*page.report, &page.vitals, &page.metrics));
+    let mut response = Response::new(metrics::scrape(page, &answers.gauge, form, coding).into());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
+    headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
+    if gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+/// The page for a person. It needs no script and no other file, and is told to load none.
+fn overview(page: Option<&Page>) -> Response<Full<Bytes>> {
+    let text = html::render(page.map(|page| &*page.report), Timestamp::now());
+    let mut response = Response::new(Full::new(text.into()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+             frame-ancestors 'none'",
+        ),
+    );
+    response
+}
+
+/// RFC 9110 section 13.1.2: a list of tags, weakly compared, or `*`.
+fn matches(tags: &HeaderValue, etag: &HeaderValue) -> bool {
+    let Ok(tags) = tags.to_str() else { return false };
+    tags.split(',').map(str::trim).any(|tag| {
+        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes()
+    })
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn refusal(status: StatusCode, why: &'static str) -> Response<Full<Bytes>> {
+    let body = format!("{{\"error\": {why:?}}}\n");
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    response
+}
