@@ -1,96 +1,53 @@
 //! kubeconfig files, as far as expiryd reads them (client-go, `clientcmd/api/v1.Config`).
 
-use serde::Deserialize;
+mod document;
+
+use zeroize::Zeroizing;
+
+use document::{Map, Unreadable};
 
 /// A kubeconfig. Everything may be missing, as client-go allows; nothing else is looked at.
-#[derive(Deserialize)]
 pub struct Kubeconfig {
     /// The context that is used unless another is asked for.
-    #[serde(rename = "current-context", default)]
     pub current_context: String,
-    /// By name.
-    #[serde(default)]
-    clusters: Option<Vec<NamedCluster>>,
-    /// By name.
-    #[serde(default)]
-    contexts: Option<Vec<NamedContext>>,
-    /// By name.
-    #[serde(default)]
-    users: Option<Vec<NamedUser>>,
+    clusters: Vec<Named<Cluster>>,
+    contexts: Vec<Named<Context>>,
+    users: Vec<Named<User>>,
 }
 
-#[derive(Deserialize)]
-struct NamedCluster {
+struct Named<T> {
     name: String,
-    cluster: Cluster,
-}
-
-#[derive(Deserialize)]
-struct NamedContext {
-    name: String,
-    context: Context,
-}
-
-#[derive(Deserialize)]
-struct NamedUser {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    user: Option<User>,
+    value: T,
 }
 
 /// How to reach a cluster, and whom to trust there.
-#[derive(Deserialize)]
 pub struct Cluster {
     /// `https://HOST:PORT`.
-    #[serde(default)]
     pub server: String,
     /// The CA's certificates, in a file or embedded.
-    #[serde(rename = "certificate-authority")]
     pub authority: Option<String>,
     /// See [`Cluster::authority`]; base64.
-    #[serde(rename = "certificate-authority-data")]
     pub authority_data: Option<String>,
     /// What the server's certificate is for, if not its host.
-    #[serde(rename = "tls-server-name")]
     pub tls_server_name: Option<String>,
 }
 
 /// A cluster and a user.
-#[derive(Deserialize)]
 struct Context {
-    #[serde(default)]
     cluster: String,
-    #[serde(default)]
     user: String,
 }
 
 /// Who to be.
-#[derive(Deserialize)]
 pub struct User {
     /// The client certificate, in a file or embedded.
-    #[serde(rename = "client-certificate")]
     pub certificate: Option<String>,
     /// See [`User::certificate`]; base64.
-    #[serde(rename = "client-certificate-data")]
     pub certificate_data: Option<String>,
     /// Its key, in a file or embedded.
-    #[serde(rename = "client-key")]
     pub key: Option<String>,
     /// See [`User::key`]; base64. Erased from memory when dropped.
-    #[serde(rename = "client-key-data", default)]
-    pub key_data: Option<Secret>,
-}
-
-/// Text that is erased from memory when dropped.
-#[derive(Deserialize)]
-#[serde(from = "String")]
-pub struct Secret(pub zeroize::Zeroizing<String>);
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(zeroize::Zeroizing::new(text))
-    }
+    pub key_data: Option<Zeroizing<String>>,
 }
 
 impl Kubeconfig {
@@ -104,20 +61,42 @@ impl Kubeconfig {
         let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
         let text = std::str::from_utf8(bytes)
             .map_err(|_| "it is not UTF-8 text, so it is no kubeconfig")?;
-        let config: Option<Self> = serde_saphyr::from_str(text).map_err(
-            |_| "it is no readable YAML kubeconfig; it may be torn or still being written",
-        )?;
-        Ok(config.unwrap_or(Self {
-            current_context: String::new(),
-            clusters: None,
-            contexts: None,
-            users: None,
-        }))
+        document::read(text)
+            .and_then(|root| Self::of(root.map()?))
+            .map_err(|_| "it is no readable YAML kubeconfig; it may be torn or still being written")
+    }
+
+    fn of(mut root: Map) -> Result<Self, Unreadable> {
+        Ok(Self {
+            current_context: or_empty(&mut root, "current-context")?,
+            clusters: named(&mut root, "clusters", "cluster", |cluster| {
+                Ok(Cluster {
+                    server: or_empty(cluster, "server")?,
+                    authority: optional(cluster, "certificate-authority")?,
+                    authority_data: optional(cluster, "certificate-authority-data")?,
+                    tls_server_name: optional(cluster, "tls-server-name")?,
+                })
+            })?,
+            contexts: named(&mut root, "contexts", "context", |context| {
+                Ok(Context {
+                    cluster: or_empty(context, "cluster")?,
+                    user: or_empty(context, "user")?,
+                })
+            })?,
+            users: named(&mut root, "users", "user", |user| {
+                Ok(User {
+                    certificate: optional(user, "client-certificate")?,
+                    certificate_data: optional(user, "client-certificate-data")?,
+                    key: optional(user, "client-key")?,
+                    key_data: user.text("client-key-data")?,
+                })
+            })?,
+        })
     }
 
     /// Every user, also those that no context names.
-    pub fn users(self) -> Vec<Option<User>> {
-        self.users.unwrap_or_default().into_iter().map(|named| named.user).collect()
+    pub fn users(self) -> Vec<User> {
+        self.users.into_iter().map(|named| named.value).collect()
     }
 
     /// The cluster and the user of the current context.
@@ -126,19 +105,38 @@ impl Kubeconfig {
     /// Says which of them the file does not have.
     pub fn current(self) -> Result<(Cluster, User), String> {
         let missing = |what: &str, name: &str| format!("it has no {what} {name:?}");
-        let contexts = self.contexts.unwrap_or_default();
-        let Some(NamedContext { context, .. }) =
-            contexts.into_iter().find(|named| named.name == self.current_context)
-        else {
-            return Err(missing("context", &self.current_context));
-        };
-        let clusters = self.clusters.unwrap_or_default();
-        let cluster = clusters.into_iter().find(|named| named.name == context.cluster);
-        let users = self.users.unwrap_or_default();
-        let user = users.into_iter().find(|named| named.name == context.user);
-        let cluster = cluster.ok_or_else(|| missing("cluster", &context.cluster))?.cluster;
-        let user =
-            user.and_then(|named| named.user).ok_or_else(|| missing("user", &context.user))?;
+        let context = find(self.contexts, &self.current_context)
+            .ok_or_else(|| missing("context", &self.current_context))?;
+        let cluster = find(self.clusters, &context.cluster)
+            .ok_or_else(|| missing("cluster", &context.cluster))?;
+        let user = find(self.users, &context.user).ok_or_else(|| missing("user", &context.user))?;
         Ok((cluster, user))
     }
+}
+
+fn find<T>(all: Vec<Named<T>>, name: &str) -> Option<T> {
+    all.into_iter().find(|named| named.name == name).map(|named| named.value)
+}
+
+/// A list of `{name: NAME, KEY: VALUE}`.
+fn named<T>(
+    root: &mut Map,
+    list: &str,
+    key: &str,
+    value: impl Fn(&mut Map) -> Result<T, Unreadable>,
+) -> Result<Vec<Named<T>>, Unreadable> {
+    let one = |mut map: Map| {
+        let mut inner = map.take(key).map_or_else(|| Ok(Map::default()), document::Node::map)?;
+        Ok(Named { name: or_empty(&mut map, "name")?, value: value(&mut inner)? })
+    };
+    root.maps(list)?.into_iter().map(one).collect()
+}
+
+fn optional(map: &mut Map, key: &str) -> Result<Option<String>, Unreadable> {
+    Ok(map.text(key)?.map(|text| text.to_string()))
+}
+
+/// The text, or none of it: client-go takes a missing one for empty.
+fn or_empty(map: &mut Map, key: &str) -> Result<String, Unreadable> {
+    Ok(optional(map, key)?.unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! What Prometheus and node_exporter see.
+//! What Prometheus sees.
 
 use std::fs;
 use std::io::Read;

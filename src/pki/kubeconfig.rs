@@ -23,7 +23,7 @@ pub(super) fn read(bytes: &[u8]) -> Contents {
     }
     let mut contents = Contents::default();
     let mut next = 0;
-    for data in users.into_iter().filter_map(|user| user?.certificate_data) {
+    for data in users.into_iter().filter_map(|user| user.certificate_data) {
         let data: String = data.split_ascii_whitespace().collect();
         if data.is_empty() {
             continue;

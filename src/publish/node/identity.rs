@@ -121,7 +121,7 @@ fn from_kubeconfig(root: &HostRoot, path: &HostPath, text: &[u8]) -> Result<Iden
     let certificate =
         load("client-certificate", user.certificate_data.as_deref(), user.certificate.as_deref())?;
     let key =
-        load("client-key", user.key_data.as_ref().map(|key| key.0.as_str()), user.key.as_deref())?;
+        load("client-key", user.key_data.as_ref().map(|key| key.as_str()), user.key.as_deref())?;
     let contents = read(Kind::Kubelet, &certificate);
     let node = contents.certificates.first().and_then(|(_, c)| c.node_name()).ok_or(
         "its client certificate is not for a CN of the form system:node:NAME, so it names no Node",

@@ -11,21 +11,23 @@
     reason = "it is a benchmark"
 )]
 
-#[path = "../tests/api_server.rs"]
+#[path = "../../tests/api_server.rs"]
 mod api_server;
-#[path = "../tests/authority.rs"]
+#[path = "../../tests/authority.rs"]
 mod authority;
-#[path = "../tests/harness.rs"]
+#[path = "../../tests/harness.rs"]
 mod harness;
-#[path = "../src/pki/specimen.rs"]
+#[path = "../../src/pki/specimen.rs"]
 mod specimen;
+
+mod scrape;
+mod server;
 
 use std::convert::Infallible;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -36,6 +38,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::resource::{UsageWho, getrusage};
+use server::{Connection, Server, agent, rate, row, status};
 use specimen::Specimen;
 
 const NODE: &str = "tests/nodes/ubuntu-control-plane-stacked-etcd";
@@ -51,78 +54,7 @@ fn main() {
     publishing();
     change();
     throughput();
-}
-
-fn row(what: &str, measured: &str, bound: &str) {
-    println!("{what:<58} {measured:>12}   {bound}");
-}
-
-/// A server process, killed when dropped.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn agent(node: &Path, more: &[&str]) -> Server {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_expiryd"));
-    command.args(["run", "--listen", "127.0.0.1:0", "--log-format", "json", "--host-root"]);
-    command.arg(node).args(more).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap());
-    let address = lines.lines().map_while(Result::ok).find_map(|line| {
-        let line: serde_json::Value = serde_json::from_str(&line).ok()?;
-        (line["message"] == "listening").then(|| line["address"].as_str()?.parse().ok())?
-    });
-    Server { child, address: address.unwrap() }
-}
-
-/// A connection that stays open.
-struct Connection {
-    stream: TcpStream,
-    request: Vec<u8>,
-    buffer: Vec<u8>,
-}
-
-impl Connection {
-    fn to(address: SocketAddr, path: &str) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").into_bytes();
-        Self { stream, request, buffer: vec![0; 1 << 20] }
-    }
-
-    fn ask(&mut self) {
-        self.stream.write_all(&self.request).unwrap();
-    }
-
-    /// Reads one answer; its body.
-    fn answer(&mut self) -> &[u8] {
-        let (mut filled, mut end) = (0, None);
-        while end.is_none_or(|(_, end)| filled < end) {
-            filled += self.stream.read(&mut self.buffer[filled..]).unwrap();
-            let head = self.buffer[..filled].windows(4).position(|w| w == b"\r\n\r\n");
-            end = end.or_else(|| {
-                let body = head? + 4;
-                let text = std::str::from_utf8(&self.buffer[..body]).ok()?;
-                let length = text.lines().find_map(|l| l.strip_prefix("content-length: "))?;
-                Some((body, body + length.parse::<usize>().ok()?))
-            });
-        }
-        let (start, end) = end.unwrap();
-        &self.buffer[start..end]
-    }
-
-    fn get(&mut self) -> &[u8] {
-        self.ask();
-        self.answer()
-    }
+    scrape::metrics();
 }
 
 fn check() {
@@ -143,13 +75,6 @@ fn check() {
     row("check: CPU time, with exec", &format!("{each:.2} ms"), "2.8 ms");
     let peak = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
     row("check: peak resident memory", &format!("{peak} kB"), "5120 kB");
-}
-
-/// A number from /proc/PID/status.
-fn status(pid: u32, field: &str) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = text.lines().find(|line| line.starts_with(field)).unwrap().to_owned();
-    line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 fn publishing() {
@@ -246,18 +171,6 @@ fn throughput() {
     let hello = Server { child, address: line.trim().parse().unwrap() };
     sleep(Duration::from_millis(200));
 
-    let rate = |address, path: &str| {
-        let mut connections: Vec<_> = (0..16).map(|_| Connection::to(address, path)).collect();
-        let (start, mut answers) = (Instant::now(), 0_u32);
-        while start.elapsed() < Duration::from_millis(250) {
-            connections.iter_mut().for_each(Connection::ask);
-            for connection in &mut connections {
-                connection.answer();
-                answers += 1;
-            }
-        }
-        f64::from(answers) / start.elapsed().as_secs_f64()
-    };
     let median = |mut rates: Vec<f64>| {
         rates.sort_by(f64::total_cmp);
         rates[rates.len() / 2]

@@ -1,0 +1,67 @@
+//! What a scrape of /metrics costs.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
+
+use crate::harness::Host;
+use crate::server::{Connection, Server, agent, rate, row};
+use crate::specimen::Specimen;
+
+pub fn metrics() {
+    let server = agent(Path::new(super::NODE), &[]);
+    settle(&server);
+    let of = "scrape of a control plane, 15 certificates";
+    row(&format!("{of}: CPU time"), &format!("{:.3} ms", steady(&server)), "0.05 ms");
+    row("the same, one a second on a new connection", &format!("{:.3} ms", seldom(&server)), "");
+    row("the same from 16 connections", &rates(&server), "30000 /s");
+
+    let host = Host::bare("ubuntu");
+    for n in 0..1_000 {
+        let leaf = Specimen::leaf("20300101000000Z").named(&format!("leaf {n}"));
+        host.write(&format!("etc/etcd/pki/{n:04}.crt"), leaf.pem());
+    }
+    let server = agent(host.root(), &[]);
+    settle(&server);
+    row("scrape of 1,000 certificates: CPU time", &format!("{:.3} ms", steady(&server)), "1 ms");
+}
+
+/// Waits until the settled report has replaced the first one.
+fn settle(server: &Server) {
+    sleep(Duration::from_secs(11));
+    Connection::to(server.address, "/metrics").get();
+}
+
+fn rates(server: &Server) -> String {
+    let mut rates: Vec<_> = (0..8).map(|_| rate(server.address, "/metrics")).collect();
+    rates.sort_by(f64::total_cmp);
+    format!("{:.0} /s", rates[rates.len() / 2])
+}
+
+/// Milliseconds of the agent's CPU time for each of many scrapes in a row.
+fn steady(server: &Server) -> f64 {
+    let mut connection = Connection::to(server.address, "/metrics");
+    cpu(server, 2_000, || {
+        connection.get();
+    })
+}
+
+/// The same for scrapes that share nothing but what the report says, with cold caches.
+fn seldom(server: &Server) -> f64 {
+    cpu(server, 12, || {
+        sleep(Duration::from_millis(1_050));
+        Connection::to(server.address, "/metrics").get();
+    })
+}
+
+fn cpu(server: &Server, scrapes: u32, mut scrape: impl FnMut()) -> f64 {
+    let pid = Pid::from_raw(i32::try_from(server.child.id()).unwrap());
+    let clock: ClockId = clock_getcpuclockid(pid).unwrap();
+    let used = || Duration::from(clock_gettime(clock).unwrap());
+    let before = used();
+    (0..scrapes).for_each(|_| scrape());
+    used().checked_sub(before).unwrap().as_secs_f64() * 1_000.0 / f64::from(scrapes)
+}
