@@ -146,6 +146,12 @@ pub fn look(root: &HostRoot, wishes: &Wishes, limit: usize) -> Layout {
     }
 }
 
+/// Where an etcd machine keeps its PKI, there or not.
+pub fn etcd_pki(root: &HostRoot, wishes: &Wishes) -> HostPath {
+    let usual = || host(Paths::of(root, &os_id(root)).etcd_pki);
+    wishes.etcd_pki.clone().unwrap_or_else(usual)
+}
+
 /// Where the kubelet's kubeconfig is, there or not.
 pub fn kubelet_kubeconfig(root: &HostRoot) -> HostPath {
     host(Paths::of(root, &os_id(root)).kubelet_kubeconfig)
@@ -230,7 +236,8 @@ fn os_id(root: &HostRoot) -> String {
         .unwrap_or_else(|| UNKNOWN_OS.to_owned())
 }
 
-fn parse_os_id(text: &str) -> Option<String> {
+/// `ID` in the text of os-release(5), in lower case; `None` unless it is a plain word.
+pub fn parse_os_id(text: &str) -> Option<String> {
     let value = text.lines().rev().find_map(|line| line.trim().strip_prefix("ID="))?;
     let value = value.trim().trim_matches(|c| matches!(c, '"' | '\''));
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');

@@ -14,7 +14,7 @@ use crate::report::{Earliest, Report, ReportedCertificate};
 const STYLE: &str = include_str!("html.css");
 
 /// The page as it is at `now`; before the first look there is no report.
-pub(super) fn render(report: Option<&Report>, now: Timestamp) -> String {
+pub fn render(report: Option<&Report>, now: Timestamp) -> String {
     let name = report.and_then(|r| r.node.name.as_deref()).unwrap_or("this host");
     html! {
         (DOCTYPE)

@@ -1,0 +1,50 @@
+//! What the targets share: a control plane whose files hold what the fuzzer says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use expiryd::clock::{Moment, Timestamp};
+use expiryd::host_root::HostPath;
+use expiryd::inventory::{Settling, Timing};
+use expiryd::layout::Layout;
+use expiryd::pki::renewal::{EtcdTopology, Role, Slot};
+use expiryd::pki::read;
+use expiryd::report::Report;
+use expiryd::scan::{File, Scan};
+
+/// When every report is made.
+pub const NOW: i64 = 1_800_000_000;
+
+/// The settled report of a control plane with these files.
+pub fn report(certificate: &[u8], authority: &[u8], kubeconfig: &[u8]) -> Report {
+    let file = |path: &str, slot: Slot, bytes| {
+        let name = path.rsplit('/').next().unwrap_or(path).as_bytes().to_vec();
+        let kind = slot.kind();
+        let contents = Arc::new(read(kind, bytes));
+        (HostPath::root().join(path), File { slot, kind, name, contents })
+    };
+    let scan = Scan {
+        layout: Layout {
+            os: "ubuntu".to_owned(),
+            role: Role::ControlPlane,
+            etcd_topology: Some(EtcdTopology::External),
+            hostname: None,
+            sources: Vec::new(),
+            problems: Vec::new(),
+            unlisted: Vec::new(),
+            pki_directories: vec![HostPath::root().join("etc/kubernetes/pki")],
+            watched: Vec::new(),
+        },
+        files: BTreeMap::from([
+            file("etc/kubernetes/pki/apiserver.crt", Slot::ControlPlanePki, certificate),
+            file("etc/kubernetes/pki/ca.crt", Slot::ControlPlanePki, authority),
+            file("etc/kubernetes/admin.conf", Slot::ControlPlaneKubeconfig, kubeconfig),
+        ]),
+        parsed: 3,
+    };
+    let timing = Timing { settle: Duration::ZERO, grace: Duration::ZERO };
+    let wall = Timestamp::from_unix(NOW);
+    let inventory = Settling::new(timing).take(scan, Moment { monotonic: Duration::ZERO, wall });
+    Report::of(inventory, Vec::new(), wall)
+}
