@@ -5,6 +5,7 @@
 
 mod settings;
 mod source;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,11 +16,14 @@ use thiserror::Error;
 use crate::host_root::HostPath;
 use crate::inventory::Timing;
 use crate::layout::Wishes;
+use crate::publish::http;
 use crate::publish::node;
 use crate::publish::node::wanted::Extras;
 use crate::scan::Limits;
 use crate::system::log::{Format, Level};
-pub use settings::{LayoutSettings, LimitSettings, NodeSettings, Settings, SourceSettings};
+pub use settings::{
+    LayoutSettings, LimitSettings, NodeSettings, Settings, SourceSettings, TlsFrom, TlsSettings,
+};
 pub use source::parse as parse_source;
 
 /// Where `expiryd run` listens unless told otherwise.
@@ -40,6 +44,10 @@ pub struct Config {
     pub host_root: PathBuf,
     /// Addresses of the HTTP endpoint.
     pub listen: Vec<SocketAddr>,
+    /// Whether what other machines reach may be served in plain text.
+    pub allow_plaintext: bool,
+    /// How what other machines reach is encrypted.
+    pub tls: Option<http::tls::Settings>,
     /// What the configuration says of the layout.
     pub wishes: Wishes,
     /// Bounds on what a look may cost.
@@ -126,6 +134,7 @@ impl Settings {
             host_root: self.host_root.or(below.host_root),
             listen: self.listen.or(below.listen),
             allow_plaintext: self.allow_plaintext.or(below.allow_plaintext),
+            tls: self.tls.or(below.tls),
             settle: self.settle.or(below.settle),
             grace: self.grace.or(below.grace),
             debounce: self.debounce.or(below.debounce),
@@ -160,16 +169,10 @@ impl Settings {
     /// See [`ConfigError::Wrong`].
     pub fn resolve(self) -> Result<Config, ConfigError> {
         let listen = self.listen.unwrap_or_else(|| DEFAULT_LISTEN.parse().into_iter().collect());
-        if let Some(open) = listen.iter().find(|address| !address.ip().is_loopback())
-            && self.allow_plaintext != Some(true)
-        {
-            return Err(wrong(
-                "listen",
-                format!(
-                    "{open} can be reached by other machines, without encryption; set \
-                     allow-plaintext = true (--allow-plaintext) if that is meant"
-                ),
-            ));
+        let tls = self.tls.map(tls::resolve).transpose()?;
+        let allow_plaintext = self.allow_plaintext.unwrap_or(false);
+        if tls.is_none() && !allow_plaintext {
+            refuse_plaintext(&listen).map_err(|why| wrong("listen", why))?;
         }
         if self.node.event == Some(true) && self.node.condition_window.is_none() {
             return Err(wrong(
@@ -192,6 +195,8 @@ impl Settings {
         Ok(Config {
             host_root: self.host_root.unwrap_or_else(default_host_root),
             listen,
+            allow_plaintext,
+            tls,
             limits: Limits {
                 file_size: at_least_one("limits.file-size", self.limits.file_size, 1 << 20)?,
                 files: at_least_one("limits.files", self.limits.files, 10_000)?,
@@ -232,6 +237,20 @@ impl Settings {
 pub fn read_file(path: Option<&Path>) -> Result<Settings, ConfigError> {
     let usual = || DEFAULT_FILES.iter().map(Path::new).find(|path| path.exists());
     path.or_else(usual).map_or_else(|| Ok(Settings::default()), Settings::read)
+}
+
+/// Refuses addresses that other machines reach.
+///
+/// # Errors
+/// Names the first of them, and what to do.
+pub fn refuse_plaintext(listen: &[SocketAddr]) -> Result<(), String> {
+    let open = listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
+    open.map_or(Ok(()), |open| {
+        Err(format!(
+            "{open} can be reached by other machines, without encryption; set tls, or \
+             allow-plaintext = true (--allow-plaintext) if that is meant"
+        ))
+    })
 }
 
 fn default_host_root() -> PathBuf {

@@ -6,6 +6,7 @@
 pub mod authority;
 mod bundle;
 pub mod certificate;
+pub mod holder;
 mod kubeconfig;
 pub mod name;
 mod pem;

@@ -38,6 +38,9 @@ closed_list! {
         ParserPanic = "parser-panic",
         /// It was there and is gone; its last good certificates stand for a while.
         Vanished = "vanished",
+        /// The endpoint's own certificate, key or client CA cannot be used: what was in force before
+        /// stays so, and without it only loopback addresses answer.
+        TlsUnavailable = "tls-unavailable",
         /// inotify cannot watch: changes are found by polling.
         WatchUnavailable = "watch-unavailable",
     }
@@ -45,9 +48,9 @@ closed_list! {
 
 impl Reason {
     /// Whether it leaves the report without something it should say. A watch that does not work
-    /// only makes changes visible later.
+    /// only makes changes visible later, and TLS is about the way to the report.
     pub const fn degrades(self) -> bool {
-        !matches!(self, Self::WatchUnavailable)
+        !matches!(self, Self::WatchUnavailable | Self::TlsUnavailable)
     }
 }
 

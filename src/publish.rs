@@ -1,6 +1,7 @@
 //! Everything that sees the report: the HTTP endpoint, the Node, and what `check` prints.
 
-mod html;
+mod credentials;
+pub mod html;
 pub mod http;
 pub mod json;
 pub mod metrics;

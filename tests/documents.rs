@@ -1,6 +1,7 @@
 //! Manual pages, completions and the commented configuration file agree with the program.
 //! `EXPIRYD_UPDATE=1 cargo test documents` writes them anew.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -95,6 +96,19 @@ fn completions_are_those_of_the_command_line() {
     }
 }
 
+#[test]
+fn the_drop_in_for_tls_opens_one_key_and_no_other() {
+    let hidden = |file: &str| -> BTreeSet<String> {
+        let text = fs::read_to_string(project(file)).unwrap();
+        let lists = text.lines().filter_map(|line| line.strip_prefix("InaccessiblePaths="));
+        lists.flat_map(str::split_whitespace).map(str::to_owned).collect()
+    };
+    let unit = hidden("systemd/expiryd.service");
+    let drop_in = hidden("systemd/examples/tls-etcd.conf");
+    assert_eq!(unit.difference(&drop_in).collect::<Vec<_>>(), ["-/etc/etcd/pki/server.key"]);
+    assert!(drop_in.is_subset(&unit));
+}
+
 /// The commented file with its settings in force: a `#` right before a word or a bracket.
 fn uncommented() -> String {
     let setting = |line: &str| {
@@ -116,6 +130,7 @@ fn the_commented_configuration_changes_nothing_and_shows_the_defaults() {
     // What has no default is shown with an example.
     shown.wishes = defaults.wishes.clone();
     shown.node.extras.condition_window = None;
+    assert!(shown.tls.take().is_some());
     assert_eq!(shown, defaults);
 }
 

@@ -27,7 +27,7 @@ pub fn nodes() -> PathBuf {
 pub fn expiryd() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_expiryd"));
     for name in
-        ["CONFIG", "HOST_ROOT", "ROLE", "ETCD_TOPOLOGY", "LISTEN", "LOG_FORMAT", "LOG_LEVEL"]
+        ["CONFIG", "HOST_ROOT", "ROLE", "ETCD_TOPOLOGY", "LISTEN", "TLS", "LOG_FORMAT", "LOG_LEVEL"]
     {
         command.env_remove(format!("EXPIRYD_{name}"));
     }
@@ -230,7 +230,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn parse(answer: &[u8]) -> Self {
+    pub fn parse(answer: &[u8]) -> Self {
         let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or(answer.len());
         let head = String::from_utf8_lossy(&answer[..end]).into_owned();
         let bytes = answer.get(end + 4..).unwrap_or_default().to_vec();

@@ -24,5 +24,6 @@ mod page;
 mod properties;
 mod renewal;
 mod signals;
+mod tls;
 mod untouched;
 mod watching;

@@ -48,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "config",
             "host_root",
             "inventory",
+            "layout",
             "pki",
             "problem",
             "publication",

@@ -310,7 +310,7 @@ fn an_identity_that_cannot_be_used_says_which_part_is_wrong() {
             &(|host: &Host| host.write(conf, "{[")) as &dyn Fn(&Host),
             "it is no readable YAML kubeconfig",
         ),
-        (&|host| host.write("etc/kubernetes/pki/ca.crt", ""), "no usable certificate"),
+        (&|host| host.write("etc/kubernetes/pki/ca.crt", ""), "no usable CA certificate"),
         (
             &|host| host.remove(CURRENT),
             "client-certificate /var/lib/kubelet/pki/kubelet-client-current.pem",

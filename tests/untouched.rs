@@ -94,3 +94,31 @@ fn no_key_is_opened_and_no_call_could_write() {
         }
     }
 }
+
+#[test]
+fn with_tls_the_servers_key_is_the_only_one_that_is_opened() {
+    let host = Host::like("ubuntu-etcd");
+    for key in ["ca.key", "server.key", "peer.key"] {
+        host.write(&format!("etc/etcd/pki/{key}"), "no key");
+    }
+    let log = tempfile::NamedTempFile::new().unwrap();
+    if Command::new("strace").arg("--version").output().is_err() {
+        eprintln!("skipped: strace is not installed");
+        return;
+    }
+    let mut command = Command::new("strace");
+    command.args(["-f", "-e", "trace=openat2", "-s", "4096", "-o"]).arg(log.path());
+    command.arg(env!("CARGO_BIN_EXE_expiryd")).args(["run", "--tls", "etcd", "--host-root"]);
+    command.arg(host.root());
+    let mut strace = Agent::spawn(command);
+    strace.report();
+    let calls = fs::read_to_string(log.path()).unwrap();
+    // strace ends with what it traces, and not the other way round.
+    let traced = calls.split_whitespace().next().unwrap();
+    assert!(Command::new("kill").arg(traced).status().unwrap().success());
+    strace.ended();
+    let keys = calls.lines().filter(|call| call.contains(".key\"") && !call.contains("O_PATH"));
+    let keys: Vec<_> = keys.collect();
+    assert!(!keys.is_empty());
+    assert!(keys.iter().all(|call| call.contains("\"/etc/etcd/pki/server.key\"")), "{keys:?}");
+}

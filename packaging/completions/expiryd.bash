@@ -43,7 +43,7 @@ _expiryd() {
             return 0
             ;;
         expiryd__subcmd__check)
-            opts="-o -h --output --output-file --warning --critical --at --color --config --host-root --role --etcd-topology --source --listen --allow-plaintext --log-format --log-level --help"
+            opts="-o -h --output --output-file --warning --critical --at --color --config --host-root --role --etcd-topology --source --listen --allow-plaintext --tls --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -101,6 +101,10 @@ _expiryd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --tls)
+                    COMPREPLY=($(compgen -W "etcd" -- "${cur}"))
+                    return 0
+                    ;;
                 --log-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -117,7 +121,7 @@ _expiryd() {
             return 0
             ;;
         expiryd__subcmd__run)
-            opts="-h --config --host-root --role --etcd-topology --source --listen --allow-plaintext --log-format --log-level --help"
+            opts="-h --config --host-root --role --etcd-topology --source --listen --allow-plaintext --tls --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -145,6 +149,10 @@ _expiryd() {
                     ;;
                 --listen)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls)
+                    COMPREPLY=($(compgen -W "etcd" -- "${cur}"))
                     return 0
                     ;;
                 --log-format)

@@ -25,7 +25,8 @@ pub(super) struct Core {
     settling: Settling,
     pages: watch::Sender<Option<Arc<Page>>>,
     report: Option<Arc<Report>>,
-    watch_problem: Option<Lasting>,
+    /// What is wrong with the agent itself.
+    problems: Vec<Lasting>,
     publications: Vec<Publication>,
     vitals: Vitals,
     /// The state in one line, for the service manager.
@@ -44,7 +45,7 @@ impl Core {
             settling,
             pages,
             report: None,
-            watch_problem: None,
+            problems: Vec::new(),
             publications: Vec::new(),
             vitals,
             status: String::new(),
@@ -62,13 +63,11 @@ impl Core {
 
     /// Takes in a look and publishes what follows; returns how long to wait for the next look.
     pub(super) fn take(&mut self, sighting: Sighting) -> Duration {
-        let Sighting { scan, at, took, watch_problem } = sighting;
+        let Sighting { scan, at, took, polling, problems, tls: _ } = sighting;
         debug!(files = scan.files.len(), parsed = scan.parsed, "looked");
-        let polling = watch_problem.is_some();
-        self.date_watch_problem(watch_problem, at.wall);
+        self.date(problems, at.wall);
         let inventory = self.settling.take(scan, at);
-        let more = self.watch_problem.iter().cloned().collect();
-        let mut report = Report::of(inventory, more, at.wall);
+        let mut report = Report::of(inventory, self.problems.clone(), at.wall);
         report.publications.clone_from(&self.publications);
         changes::log(self.report.as_deref(), &report);
         if self.report.as_ref().is_none_or(|before| !same_findings(before, &report)) {
@@ -116,12 +115,14 @@ impl Core {
         others.fold(self.config.tick, Duration::min)
     }
 
-    fn date_watch_problem(&mut self, problem: Option<Problem>, now: Timestamp) {
-        let before = self.watch_problem.take();
-        self.watch_problem = problem.map(|problem| match before {
-            Some(lasting) if lasting.problem == problem => lasting,
-            _ => Lasting { problem, since: now },
+    /// Keeps the problems there are now, each with the time since when it has been there.
+    fn date(&mut self, problems: Vec<Problem>, now: Timestamp) {
+        let before = std::mem::take(&mut self.problems);
+        let dated = problems.into_iter().map(|problem| {
+            let known = before.iter().find(|lasting| lasting.problem == problem);
+            Lasting { since: known.map_or(now, |lasting| lasting.since), problem }
         });
+        self.problems = dated.collect();
     }
 }
 

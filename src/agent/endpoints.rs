@@ -10,6 +10,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::info;
 
+use crate::config::{Config, refuse_plaintext};
+use crate::publish::http::tls::Tls;
+
 use crate::publish::http::{self, Answers, Connections};
 
 /// How long open connections may take to end; within the second that a stop may take.
@@ -22,7 +25,8 @@ pub(super) struct Endpoints {
     /// By the address that was asked for; dropping the sender stops the server.
     open: BTreeMap<SocketAddr, watch::Sender<bool>>,
     /// Servers of sockets that the service manager bound; these stay.
-    adopted: Vec<watch::Sender<bool>>,
+    adopted: BTreeMap<SocketAddr, watch::Sender<bool>>,
+    tls: watch::Sender<Tls>,
     servers: JoinSet<()>,
 }
 
@@ -32,7 +36,8 @@ impl Endpoints {
             answers,
             connections: Arc::new(Connections::new(1)),
             open: BTreeMap::new(),
-            adopted: Vec::new(),
+            adopted: BTreeMap::new(),
+            tls: watch::Sender::new(Tls::Missing),
             servers: JoinSet::new(),
         }
     }
@@ -44,26 +49,25 @@ impl Endpoints {
     /// A sentence for the operator.
     pub(super) fn adopt(&mut self, socket: std::net::TcpListener) -> Result<(), String> {
         let adopted = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
-        let listener = adopted
+        let (listener, address) = adopted
+            .and_then(|listener| listener.local_addr().map(|address| (listener, address)))
             .map_err(|error| format!("the service manager's socket cannot be used: {error}"))?;
         let stop = self.serve(listener);
-        self.adopted.push(stop);
+        self.adopted.insert(address, stop);
         Ok(())
     }
 
-    /// Listens on these addresses and no others. All new ones are bound first: when one of them
-    /// cannot be, everything stays as it was.
+    /// Listens on the configuration's addresses and no others, encrypted as `tls` says. All new ones
+    /// are bound first: when one of them cannot be, everything stays as it was.
     ///
     /// # Errors
     /// A sentence for the operator.
-    pub(super) async fn listen(
-        &mut self,
-        wanted: &[SocketAddr],
-        connections: usize,
-    ) -> Result<(), String> {
-        self.connections.limit(connections);
-        if !self.adopted.is_empty() {
-            return Ok(());
+    pub(super) async fn listen(&mut self, config: &Config, tls: Tls) -> Result<(), String> {
+        let wanted = if self.adopted.is_empty() { &config.listen } else { &Vec::new() };
+        if config.tls.is_none() && !config.allow_plaintext {
+            let adopted: Vec<_> = self.adopted.keys().copied().collect();
+            refuse_plaintext(&adopted)
+                .map_err(|why| format!("the service manager's socket: {why}"))?;
         }
         let mut bound = Vec::new();
         for address in wanted.iter().filter(|address| !self.open.contains_key(address)) {
@@ -75,6 +79,8 @@ impl Endpoints {
             })?;
             bound.push((*address, listener));
         }
+        self.connections.limit(config.connections);
+        self.secure(tls);
         self.open.retain(|address, _| wanted.contains(address));
         for (address, listener) in bound {
             let stop = self.serve(listener);
@@ -83,14 +89,19 @@ impl Endpoints {
         Ok(())
     }
 
+    /// Encrypts new connections in this way.
+    pub(super) fn secure(&self, tls: Tls) {
+        self.tls.send_replace(tls);
+    }
+
     /// Serves until the returned sender is dropped.
     fn serve(&mut self, listener: TcpListener) -> watch::Sender<bool> {
         if let Ok(address) = listener.local_addr() {
             info!(%address, "listening");
         }
         let (stop, stopped) = watch::channel(false);
-        let connections = Arc::clone(&self.connections);
-        self.servers.spawn(http::serve(listener, self.answers.clone(), connections, stopped));
+        let (tls, connections) = (self.tls.subscribe(), Arc::clone(&self.connections));
+        self.servers.spawn(http::serve(listener, self.answers.clone(), tls, connections, stopped));
         stop
     }
 

@@ -8,7 +8,9 @@ use tokio::sync::watch;
 use crate::clock::{Moment, Timestamp};
 use crate::config::Config;
 use crate::host_root::HostRoot;
+use crate::layout::{self, Wishes};
 use crate::problem::Problem;
+use crate::publish::http::tls::{Keeper, Tls};
 use crate::scan::{Scan, Scanner};
 use crate::watch::{Armed, Watch};
 
@@ -21,6 +23,9 @@ pub(super) struct Lookout {
     root: Arc<HostRoot>,
     scanner: Scanner,
     watch: Watch,
+    wishes: Wishes,
+    keeper: Keeper,
+    tls: Tls,
     start: Instant,
 }
 
@@ -31,8 +36,12 @@ pub(super) struct Sighting {
     pub(super) at: Moment,
     /// How long looking took.
     pub(super) took: Duration,
-    /// Why changes are found by polling, if they are.
-    pub(super) watch_problem: Option<Problem>,
+    /// Whether inotify does not work and changes are found by polling.
+    pub(super) polling: bool,
+    /// What is wrong with the agent itself and not with the machine.
+    pub(super) problems: Vec<Problem>,
+    /// How to serve from now on.
+    pub(super) tls: Tls,
 }
 
 impl Lookout {
@@ -45,7 +54,15 @@ impl Lookout {
     ) -> Result<Self, String> {
         let root = Arc::new(HostRoot::open(&config.host_root)?);
         let scanner = Scanner::new(Arc::clone(&root), config.wishes.clone(), config.limits);
-        Ok(Self { root, scanner, watch: Watch::new(changed), start })
+        let mut keeper = Keeper::new(config.tls.clone());
+        let (tls, _) = keeper.look(&root, &layout::etcd_pki(&root, &config.wishes));
+        let (watch, wishes) = (Watch::new(changed), config.wishes.clone());
+        Ok(Self { root, scanner, watch, wishes, keeper, tls, start })
+    }
+
+    /// How to serve as of the last look.
+    pub(super) fn tls(&self) -> Tls {
+        self.tls.clone()
     }
 
     pub(super) fn host_root(&self) -> Arc<HostRoot> {
@@ -55,9 +72,11 @@ impl Lookout {
     /// Looks, and looks again when something may have changed before it was watched.
     pub(super) fn look(&mut self) -> Sighting {
         let begun = Instant::now();
+        let etcd_pki = layout::etcd_pki(&self.root, &self.wishes);
         let mut at = self.now();
         let mut scan = self.scanner.look(at.wall);
         for _ in 0..REPEATS {
+            scan.layout.watched.extend(self.keeper.watched(&etcd_pki));
             match self.watch.arm(&self.root, &scan.layout.watched, at.monotonic) {
                 Armed::Same | Armed::Polling => break,
                 Armed::Anew => {
@@ -66,7 +85,17 @@ impl Lookout {
                 }
             }
         }
-        Sighting { scan, at, took: begun.elapsed(), watch_problem: self.watch.problem().cloned() }
+        let tls_problem;
+        (self.tls, tls_problem) = self.keeper.look(&self.root, &etcd_pki);
+        let watch_problem = self.watch.problem().cloned();
+        Sighting {
+            scan,
+            at,
+            took: begun.elapsed(),
+            polling: watch_problem.is_some(),
+            problems: watch_problem.into_iter().chain(tls_problem).collect(),
+            tls: self.tls(),
+        }
     }
 
     fn now(&self) -> Moment {

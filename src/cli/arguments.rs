@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::clock::Timestamp;
-use crate::config::{LayoutSettings, Settings, SourceSettings, parse_source};
+use crate::config::{LayoutSettings, Settings, SourceSettings, TlsFrom, TlsSettings, parse_source};
 use crate::pki::renewal::{EtcdTopology, Role};
 use crate::system::log::{Format, Level};
 
@@ -108,6 +108,9 @@ pub(super) struct Common {
     /// Serve addresses that other machines reach although nothing is encrypted
     #[arg(long, env = "EXPIRYD_ALLOW_PLAINTEXT")]
     allow_plaintext: bool,
+    /// Encrypt what other machines reach with this machine's own server.crt, server.key and ca.crt
+    #[arg(long, value_name = "FROM", env = "EXPIRYD_TLS")]
+    tls: Option<TlsFrom>,
     /// How log lines are written: auto, text or json
     #[arg(long, value_name = "FORMAT", env = "EXPIRYD_LOG_FORMAT")]
     log_format: Option<Format>,
@@ -123,6 +126,7 @@ impl Common {
             host_root: self.host_root.clone(),
             listen: (!self.listen.is_empty()).then(|| self.listen.clone()),
             allow_plaintext: self.allow_plaintext.then_some(true),
+            tls: self.tls.map(TlsSettings::From),
             log_format: self.log_format,
             log_level: self.log_level,
             layout: LayoutSettings {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Deserializer};
 
 use crate::pki::renewal::{EtcdTopology, RenewedBy, Role};
@@ -19,6 +20,8 @@ pub struct Settings {
     pub listen: Option<Vec<SocketAddr>>,
     /// Whether addresses that other machines reach may be served without TLS.
     pub allow_plaintext: Option<bool>,
+    /// See [`super::Config::tls`].
+    pub tls: Option<TlsSettings>,
     /// See [`crate::inventory::Timing::settle`].
     #[serde(default, deserialize_with = "duration")]
     pub settle: Option<Duration>,
@@ -44,6 +47,44 @@ pub struct Settings {
     /// More sources.
     #[serde(rename = "source")]
     pub sources: Vec<SourceSettings>,
+}
+
+/// `tls = "etcd"` or `[tls]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "tls must be \"etcd\" or a table of certificate, key, client-ca, \
+                               client-names and from"
+)]
+pub enum TlsSettings {
+    /// The word alone.
+    From(TlsFrom),
+    /// The table.
+    Table(TlsTable),
+}
+
+/// Where the files of TLS come from, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsFrom {
+    /// See [`crate::publish::http::tls::Files::Etcd`].
+    Etcd,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct TlsTable {
+    /// The word instead of the files.
+    pub from: Option<TlsFrom>,
+    /// See [`crate::publish::http::tls::Paths::certificate`].
+    pub certificate: Option<PathBuf>,
+    /// See [`crate::publish::http::tls::Paths::key`].
+    pub key: Option<PathBuf>,
+    /// See [`crate::publish::http::tls::Paths::client_ca`].
+    pub client_ca: Option<PathBuf>,
+    /// See [`crate::publish::http::tls::Settings::client_names`].
+    pub client_names: Vec<String>,
 }
 
 /// `[limits]`

@@ -13,10 +13,14 @@
 //! a JSON body that says why. A request head is bounded in size and time, and so is the number of
 //! connections: beyond it the one that was idle for longest is closed, so that slow clients
 //! cannot keep a probe out.
+//!
+//! Where TLS is configured, whatever does not arrive on a loopback address is encrypted. A client
+//! with a certificate of the client CA that is not on the list of names gets 403.
 
 mod answers;
 mod connections;
 mod pulse;
+pub mod tls;
 
 use std::io;
 use std::sync::Arc;
@@ -27,15 +31,18 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 pub use answers::Answers;
-use answers::answer;
+use answers::{answer, forbidden};
 pub use connections::Connections;
 pub use pulse::Pulse;
+use tls::Tls;
 
 /// How long a client may take for a request head, and how long a connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,10 +53,12 @@ const HEAD_LIMIT: usize = 16 * 1024;
 /// How long answers may take to finish once the agent is told to stop.
 const DRAIN: Duration = Duration::from_millis(500);
 
-/// Serves until `stop` changes or closes, then lets running answers finish.
+/// Serves until `stop` changes or closes, then lets running answers finish. Each connection is
+/// encrypted as `tls` says when it comes in.
 pub async fn serve(
     listener: TcpListener,
     answers: Answers,
+    tls: watch::Receiver<Tls>,
     connections: Arc<Connections>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -67,7 +76,9 @@ pub async fn serve(
             Ok((stream, _)) => {
                 let place = connections.admit();
                 let key = place.key();
-                let connection = converse(stream, answers.clone(), place, stop.clone());
+                let tls = stream.local_addr().map(|local| tls.borrow().towards(local.ip()));
+                let tls = tls.unwrap_or(Tls::Missing);
+                let connection = receive(stream, tls, answers.clone(), place, stop.clone());
                 connections.hold(key, tasks.spawn(connection));
             }
             Err(error) => refused(&error).await,
@@ -95,17 +106,45 @@ async fn refused(error: &io::Error) {
     }
 }
 
-async fn converse(
+async fn receive(
     stream: TcpStream,
+    tls: Tls,
     answers: Answers,
     place: connections::Place,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
     // An answer is one write: waiting for more to send would only delay it.
     let _ = stream.set_nodelay(true);
+    match tls {
+        Tls::Off => converse(stream, answers, true, || place.used(), stop).await,
+        Tls::Missing => debug!("a connection was closed: there is no certificate for TLS yet"),
+        Tls::On(server) => {
+            let handshake = TlsAcceptor::from(Arc::clone(&server.config)).accept(stream);
+            match tokio::time::timeout(HEAD_TIMEOUT, handshake).await {
+                Ok(Ok(stream)) => {
+                    let admitted = server.admits(stream.get_ref().1);
+                    converse(stream, answers, admitted, || place.used(), stop).await;
+                }
+                Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
+                Err(_) => debug!("a TLS handshake took too long"),
+            }
+        }
+    }
+}
+
+/// Answers the requests on a connection, calling `used` for each, until it ends or `stop` changes.
+/// Who is not `admitted` gets 403 for all of them.
+pub async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    answers: Answers,
+    admitted: bool,
+    used: impl Fn(),
+    mut stop: watch::Receiver<bool>,
+) {
     let service = service_fn(|request: Request<Incoming>| {
-        place.used();
-        std::future::ready(Ok::<_, std::convert::Infallible>(answer(&request, &answers)))
+        used();
+        let answer = if admitted { answer(&request, &answers) } else { forbidden() };
+        std::future::ready(Ok::<_, std::convert::Infallible>(answer))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -62,6 +62,14 @@ pub(super) fn answer<B>(request: &Request<B>, answers: &Answers) -> Response<Ful
     }
 }
 
+/// The answer to a client that is not on the list of names.
+pub(super) fn forbidden() -> Response<Full<Bytes>> {
+    refusal(
+        StatusCode::FORBIDDEN,
+        "no name of your certificate is among the tls.client-names of this machine's expiryd",
+    )
+}
+
 fn expiry(headers: &HeaderMap, query: Option<&str>, page: Option<&Page>) -> Response<Full<Bytes>> {
     let Some(page) = page else {
         return refusal(

@@ -130,6 +130,7 @@ const fn word(reason: Reason) -> &'static str {
         | Reason::TooLarge
         | Reason::TooMany
         | Reason::Changing
-        | Reason::ReadError => "read_failed",
+        | Reason::ReadError
+        | Reason::TlsUnavailable => "read_failed",
     }
 }

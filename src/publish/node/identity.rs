@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use zeroize::Zeroizing;
 
@@ -18,12 +17,10 @@ use crate::host_root::{HostPath, HostRoot, ReadError};
 use crate::kubeconfig::Kubeconfig;
 use crate::layout;
 use crate::pki::{Kind, read};
+use crate::publish::credentials;
 
 /// Where a pod finds its ServiceAccount.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-
-/// Bytes of a credential's file beyond which it is not read.
-const LIMIT: u64 = 1 << 20;
 
 /// Where the identity comes from.
 #[derive(Debug, Clone)]
@@ -91,7 +88,7 @@ impl Source {
 
 fn kubelet(root: &HostRoot) -> Result<Identity, Missing> {
     let path = layout::kubelet_kubeconfig(root);
-    let text = match read_file(root, &path) {
+    let text = match credentials::read(root, &path) {
         Err(ReadError::NotFound) => {
             return Err(Missing::Absent(format!(
                 "{path} does not exist, so this machine has no Node of its own"
@@ -131,7 +128,7 @@ fn from_kubeconfig(root: &HostRoot, path: &HostPath, text: &[u8]) -> Result<Iden
     let name = cluster.tls_server_name.as_deref().unwrap_or(&endpoint.host);
     Ok(Identity {
         server_name: server_name(name)?,
-        tls: with_certificate(roots(&authority)?, &certificate, &key)?,
+        tls: with_certificate(trust(&authority)?, &certificate, &key)?,
         authorization: None,
         name: format!("system:node:{node}"),
         node,
@@ -161,15 +158,10 @@ fn load(
                      .pem with certificate and key"
                 ));
             }
-            read_file(root, &path).map_err(|error| format!("its {field} {path}: {error}"))
+            credentials::read(root, &path).map_err(|error| format!("its {field} {path}: {error}"))
         }
         (None, None) => Err(format!("it has no {field}")),
     }
-}
-
-fn read_file(root: &HostRoot, path: &HostPath) -> Result<Zeroizing<Vec<u8>>, ReadError> {
-    let glance = root.glance(path)?;
-    root.read(path, &glance, LIMIT).map(|(_, bytes)| bytes)
 }
 
 fn service_account(node: &str, server: (String, u16)) -> Result<Identity, Missing> {
@@ -180,7 +172,7 @@ fn service_account(node: &str, server: (String, u16)) -> Result<Identity, Missin
             .map_err(|error| Missing::Broken(format!("{} cannot be read: {error}", path.display())))
     };
     let broken = |why: String| Missing::Broken(format!("the ServiceAccount cannot be used: {why}"));
-    let roots = roots(&read("ca.crt")?).map_err(broken)?;
+    let roots = trust(&read("ca.crt")?).map_err(broken)?;
     let token = read("token")?;
     let token = std::str::from_utf8(&token).map_err(|e| broken(e.to_string()))?;
     Ok(Identity {
@@ -194,16 +186,9 @@ fn service_account(node: &str, server: (String, u16)) -> Result<Identity, Missin
     })
 }
 
-fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
-    let (usable, _) = roots.add_parsable_certificates(certificates);
-    if usable == 0 {
-        return Err("its certificate-authority holds no usable certificate, and expiryd talks to \
-                    nobody that it cannot verify"
-            .to_owned());
-    }
-    Ok(roots)
+/// Trust in the cluster's CA; expiryd talks to nobody that it cannot verify.
+fn trust(pem: &[u8]) -> Result<RootCertStore, String> {
+    credentials::roots(pem).map_err(|why| format!("its certificate-authority: {why}"))
 }
 
 fn with_certificate(
@@ -211,11 +196,9 @@ fn with_certificate(
     certificate: &[u8],
     key: &[u8],
 ) -> Result<Arc<ClientConfig>, String> {
-    let chain = CertificateDer::pem_slice_iter(certificate)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("its client certificate cannot be read: {error}"))?;
-    let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|_| "its client key cannot be read; it may be half written".to_owned())?;
+    let chain =
+        credentials::chain(certificate).map_err(|why| format!("its client certificate: {why}"))?;
+    let key = credentials::key(key).map_err(|why| format!("its client key: {why}"))?;
     ClientConfig::builder()
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, key)
