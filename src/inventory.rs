@@ -89,7 +89,7 @@ pub struct Inventory {
 }
 
 /// Turns one look after another into what is believed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Settling {
     timing: Timing,
     good: BTreeMap<HostPath, Remembered>,
@@ -102,7 +102,7 @@ pub struct Settling {
 }
 
 /// The last state of a file that had certificates.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Remembered {
     file: File,
     /// Whether all of it could be read.
@@ -111,7 +111,7 @@ struct Remembered {
 }
 
 /// What two looks are compared by.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Fingerprint {
     role: Role,
     files: BTreeMap<HostPath, Arc<Contents>>,
@@ -324,5 +324,7 @@ fn has_leaf(file: &File) -> bool {
     standings.iter().any(|standing| standing.counts)
 }
 
+#[cfg(test)]
+mod interleavings;
 #[cfg(test)]
 mod tests;
