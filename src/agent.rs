@@ -54,7 +54,7 @@ pub async fn run(
     let lines = node::Lines { pages: page.clone(), publications };
     let mut endpoints = Endpoints::new(Answers::new(page, Arc::clone(&pulse)));
     sockets.into_iter().try_for_each(|socket| endpoints.adopt(socket))?;
-    endpoints.listen(&config, lookout.tls()).await?;
+    endpoints.listen(&config, lookout.tls())?;
     let sandbox = sandbox::enter();
     for (layer, why) in &sandbox.layers {
         if let Some(why) = why {
@@ -111,7 +111,7 @@ pub async fn run(
                 let applied = async {
                     let config = reload()?;
                     let lookout = Lookout::open(&config, changed.clone(), start)?;
-                    endpoints.listen(&config, lookout.tls()).await?;
+                    endpoints.listen(&config, lookout.tls())?;
                     Ok::<_, String>((config, lookout))
                 };
                 match applied.await {

@@ -13,6 +13,7 @@ mod specimen;
 mod activation;
 mod command_line;
 mod documents;
+mod faults;
 mod files;
 mod hosts;
 mod http;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::info;
@@ -17,6 +17,10 @@ use crate::publish::http::{self, Answers, Connections};
 
 /// How long open connections may take to end; within the second that a stop may take.
 const FAREWELL: Duration = Duration::from_millis(700);
+
+/// Connections that the kernel keeps for the agent to take. When there is no room the kernel lets a
+/// client wait for a second, which a flood must not do to a probe; net.core.somaxconn bounds it too.
+const BACKLOG: u32 = 4096;
 
 #[derive(Debug)]
 pub(super) struct Endpoints {
@@ -62,7 +66,7 @@ impl Endpoints {
     ///
     /// # Errors
     /// A sentence for the operator.
-    pub(super) async fn listen(&mut self, config: &Config, tls: Tls) -> Result<(), String> {
+    pub(super) fn listen(&mut self, config: &Config, tls: Tls) -> Result<(), String> {
         let wanted = if self.adopted.is_empty() { &config.listen } else { &Vec::new() };
         if config.tls.is_none() && !config.allow_plaintext {
             let adopted: Vec<_> = self.adopted.keys().copied().collect();
@@ -71,7 +75,7 @@ impl Endpoints {
         }
         let mut bound = Vec::new();
         for address in wanted.iter().filter(|address| !self.open.contains_key(address)) {
-            let listener = TcpListener::bind(address).await.map_err(|error| {
+            let listener = bind(*address).map_err(|error| {
                 format!(
                     "listen: {address} cannot be bound: {error}; free it, or name another address \
                      with --listen"
@@ -122,4 +126,12 @@ impl Endpoints {
         let ended = async { while self.servers.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(FAREWELL, ended).await;
     }
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // An agent that is started again must not wait for connections of the one before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }

@@ -284,7 +284,7 @@ fn every_restart_holds(procedure: &Procedure) {
     for killed_after in 1..=procedure.operations.len() {
         let mut disk = Disk::before();
         procedure.operations[..killed_after].iter().for_each(|operation| disk.apply(*operation));
-        let agent = Agent::started(Duration::from_secs(60), false);
+        let agent = Agent::started(Duration::from_mins(1), false);
         explore(procedure, killed_after, &disk, &agent, &mut Vec::new());
     }
 }

@@ -1,0 +1,272 @@
+//! Things go wrong beneath the agent, and what it publishes stays right.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{Agent, Host, earliest, expiryd, problems, wait_for};
+use crate::specimen::Specimen;
+
+const QUICK: &str = "settle = \"0s\"\ntick = \"1s\"\n";
+const SERVER: &str = "etc/etcd/pki/server.crt";
+const NOBODY: u32 = 65_534;
+
+fn leaf(year: u16) -> String {
+    Specimen::leaf(&format!("{year}0101000000Z")).pem()
+}
+
+/// An etcd machine whose earliest certificate is server.crt.
+fn etcd() -> Host {
+    let host = Host::bare("ubuntu");
+    host.write("etc/etcd/pki/ca.crt", Specimen::ca("20400101000000Z").pem());
+    host.write("etc/etcd/pki/peer.crt", leaf(2031));
+    host.write(SERVER, leaf(2030));
+    host
+}
+
+fn year(report: &Value) -> String {
+    earliest(report).chars().take(4).collect()
+}
+
+fn stale(report: &Value) -> Vec<String> {
+    let stale = report["certificates"].as_array().unwrap().iter().filter(|c| c["stale"] == true);
+    stale.map(|c| c["path"].as_str().unwrap().to_owned()).collect()
+}
+
+/// An agent whose reads of server.crt are tampered with from the second on; `None` without strace.
+fn tampered(host: &Host, how: &str) -> Option<Agent> {
+    if Command::new("strace").arg("--version").output().is_err() {
+        eprintln!("skipped: strace is not installed");
+        return None;
+    }
+    host.write("expiryd.toml", QUICK);
+    // A file that changed a moment ago is read with every look.
+    thread::sleep(Duration::from_secs(2));
+    let mut command = Command::new("strace");
+    command.args(["--quiet=all", "-f", "-o", "/dev/null", "-e", "trace=read", "-P"]);
+    command.arg(host.path(SERVER)).args(["-e", &format!("inject=read:{how}:when=2+")]);
+    // strace is killed by the harness; what it traces then ends with its standard error.
+    command.arg("timeout").arg("60").arg(expiryd().get_program()).arg("run");
+    command.arg("--config").arg(host.path("expiryd.toml")).arg("--host-root").arg(host.root());
+    Some(Agent::spawn(command))
+}
+
+#[test]
+fn a_disk_that_fails_leaves_the_last_good_date() {
+    let host = etcd();
+    let Some(agent) = tampered(&host, "error=EIO") else { return };
+    assert_eq!(year(&agent.report()), "2030");
+    host.write(SERVER, leaf(2032));
+    let report = agent.report_when("a read error", |report| report["status"] == "degraded");
+    assert_eq!(problems(&report), ["/etc/etcd/pki/server.crt read-error"]);
+    assert_eq!((year(&report).as_str(), stale(&report)), ("2030", vec![format!("/{SERVER}")]));
+    let message = report["problems"][0]["message"].as_str().unwrap();
+    assert!(message.contains("I/O error"), "{message}");
+}
+
+#[test]
+fn a_disk_that_hangs_holds_up_no_answer() {
+    let host = etcd();
+    let Some(agent) = tampered(&host, "delay_enter=5000000") else { return };
+    agent.report_when("a settled report", |report| report["settled"] == true);
+    host.write(SERVER, leaf(2032));
+    for path in ["/healthz", "/readyz", "/expiry", "/metrics", "/"].repeat(20) {
+        assert_eq!(agent.get(path).status, 200, "{path}");
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(year(&agent.report()), "2030", "the look is not over");
+    agent.report_when("the end of the look", |report| year(report) == "2031");
+}
+
+#[test]
+fn a_full_disk_leaves_the_textfile_as_it_was() {
+    let host = etcd();
+    let target = host.path("expiryd.prom");
+    fs::write(&target, "before").unwrap();
+    let mut command = expiryd();
+    command.args(["check", "-o", "prom", "--output-file"]).arg(&target);
+    command.arg("--host-root").arg(host.root());
+    let limited = format!("ulimit -f 0; trap '' XFSZ; exec {:?} \"$@\"", command.get_program());
+    let output = Command::new("sh").args(["-c", &limited, "sh"]).args(command.get_args()).output();
+    let output = output.unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && error.contains("expiryd.prom"), "{error}");
+    assert_eq!(fs::read_to_string(&target).unwrap(), "before");
+    let left: Vec<_> = fs::read_dir(host.root()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "etc and the file: {left:?}");
+}
+
+#[test]
+fn a_directory_that_becomes_a_file_and_back_takes_no_date_away() {
+    let host = etcd();
+    let agent = Agent::start(&host, QUICK);
+    assert_eq!(year(&agent.report()), "2030");
+    let pki = host.path("etc/etcd/pki");
+    fs::rename(&pki, host.path("etc/etcd/aside")).unwrap();
+    fs::write(&pki, "a file").unwrap();
+    let report = agent.report_when("degraded", |report| report["status"] == "degraded");
+    assert_eq!(year(&report), "2030");
+    assert_eq!(stale(&report).len(), 3);
+    fs::remove_file(&pki).unwrap();
+    fs::rename(host.path("etc/etcd/aside"), &pki).unwrap();
+    let report = agent.report_when("ok", |report| report["status"] == "ok");
+    assert_eq!((year(&report).as_str(), stale(&report).len()), ("2030", 0));
+}
+
+#[test]
+fn permissions_that_flip_back_and_forth_take_no_date_away() {
+    let host = etcd();
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        eprintln!("skipped: only root can start the agent as somebody else");
+        return;
+    }
+    host.write("expiryd.toml", QUICK);
+    fs::set_permissions(host.root(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = expiryd();
+    command.uid(NOBODY).gid(NOBODY).arg("run").arg("--host-root").arg(host.root());
+    command.arg("--config").arg(host.path("expiryd.toml"));
+    let agent = Agent::spawn(command);
+    let mode = |path: &str, mode| {
+        fs::set_permissions(host.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    agent.report_when("ok", |report| report["status"] == "ok");
+    for (path, open) in [(SERVER, 0o644), ("etc/etcd/pki", 0o755), (SERVER, 0o644)] {
+        mode(path, 0);
+        let report = agent.report_when("degraded", |report| report["status"] == "degraded");
+        assert!(problems(&report)[0].ends_with(" permission-denied"), "{report}");
+        assert_eq!(year(&report), "2030");
+        mode(path, open);
+        let report = agent.report_when("ok", |report| report["status"] == "ok");
+        assert_eq!(year(&report), "2030");
+    }
+    // An owner is as good as a mode.
+    mode(SERVER, 0o400);
+    agent.report_when("degraded", |report| report["status"] == "degraded");
+    chown(host.path(SERVER), Some(NOBODY), Some(NOBODY)).unwrap();
+    agent.report_when("ok", |report| report["status"] == "ok");
+}
+
+#[test]
+fn more_events_than_the_queue_holds_lose_nothing() {
+    let host = etcd();
+    let agent = Agent::start(&host, "settle = \"0s\"\n");
+    agent.report_when("ok", |report| report["status"] == "ok");
+    let (one, other) = (host.path("etc/etcd/pki/a"), host.path("etc/etcd/pki/b"));
+    fs::write(&one, "").unwrap();
+    agent.signal("STOP");
+    for _ in 0..50_000 {
+        fs::rename(&one, &other).unwrap();
+        fs::rename(&other, &one).unwrap();
+    }
+    host.replace(SERVER, leaf(2029));
+    agent.signal("CONT");
+    let report = agent.report_when("what came last", |report| year(report) == "2029");
+    assert_eq!(report["status"], "ok");
+}
+
+#[test]
+fn an_agent_that_was_stopped_goes_on() {
+    let host = etcd();
+    let agent = Agent::start(&host, QUICK);
+    agent.report();
+    agent.signal("STOP");
+    host.replace(SERVER, leaf(2029));
+    thread::sleep(Duration::from_secs(3));
+    agent.signal("CONT");
+    agent.report_when("the change", |report| year(report) == "2029");
+    assert_eq!(agent.get("/healthz").status, 200);
+}
+
+#[test]
+fn half_closed_and_reset_connections_are_the_clients_loss() {
+    let host = etcd();
+    let agent = Agent::start(&host, QUICK);
+    agent.report();
+    let mut half = TcpStream::connect(agent.address).unwrap();
+    half.write_all(b"GET /expiry?format=text HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    half.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    half.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("\r\n\r\n2030-01-01T00:00:00Z\n"), "{answer}");
+    for request in [&b""[..], b"GET", b"GET /expiry HTTP/1.1\r\nHost: x\r\n\r\n"] {
+        for _ in 0..100 {
+            let mut stream = TcpStream::connect(agent.address).unwrap();
+            stream.write_all(request).unwrap();
+            // With something unread, closing resets.
+            drop(stream);
+        }
+    }
+    assert_eq!(agent.get("/healthz").status, 200);
+}
+
+#[test]
+fn ten_thousand_silent_connections_keep_no_probe_out() {
+    let host = etcd();
+    let agent = Agent::start(&host, QUICK);
+    agent.report();
+    let (_, hard) =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
+    let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, hard, hard);
+    let mut silent = Vec::new();
+    for n in 0..10_000 {
+        match TcpStream::connect(agent.address) {
+            Ok(mut stream) => {
+                // It may have been given up for the next one already.
+                let _ = stream.write_all(b"GET /expiry HTTP/1.1\r\nX-Slow: ");
+                silent.push(stream);
+            }
+            Err(error) => {
+                eprintln!("no more than {n} connections can be made here: {error}");
+                break;
+            }
+        }
+        if n % 1_000 == 0 {
+            assert_eq!(agent.get("/healthz").status, 200, "with {n}");
+        }
+    }
+    assert_eq!(agent.get("/healthz").status, 200);
+    let open = fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap().count();
+    assert!(open < 100, "{open} descriptors");
+}
+
+#[test]
+fn killed_at_every_step_of_a_renewal_it_settles_on_nothing_that_is_not_whole() {
+    let host = etcd();
+    let pki = |file: &str| format!("etc/etcd/pki/{file}");
+    let ca = fs::read(host.path(&pki("ca.crt"))).unwrap();
+    let new = leaf(2032);
+    let (half, _) = new.split_at(new.len() / 2);
+    let steps: [(&str, Option<&[u8]>); 9] = [
+        ("peer.crt", None),
+        ("server.crt", None),
+        ("ca.crt", None),
+        ("ca.crt", Some(&ca)),
+        ("peer.crt", Some(b"")),
+        ("peer.crt", Some(new.as_bytes())),
+        ("server.crt", Some(b"")),
+        ("server.crt", Some(half.as_bytes())),
+        ("server.crt", Some(new.as_bytes())),
+    ];
+    for (file, content) in steps {
+        match content {
+            None => host.remove(&pki(file)),
+            Some(content) => host.write(&pki(file), content),
+        }
+        // Dropped at the end of each step, which is kill -9.
+        let agent = Agent::start(&host, "");
+        let report = agent.report();
+        assert_eq!(report["settled"], false, "{file}: {report}");
+        assert_eq!(agent.get("/readyz").status, 503);
+    }
+    let agent = Agent::start(&host, "settle = \"0s\"\n");
+    let report = agent.report_when("a settled report", |report| report["settled"] == true);
+    assert_eq!((report["status"].as_str(), year(&report).as_str()), (Some("ok"), "2032"));
+    wait_for("readiness", || (agent.get("/readyz").status == 200).then_some(()));
+}
