@@ -9,6 +9,7 @@ mod endpoints;
 mod lookout;
 
 use std::net::TcpListener;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -92,15 +93,21 @@ pub async fn run(
             manager::ready(&core.status);
         }
 
-        let until = tokio::time::Instant::now() + wait;
-        let turn = loop {
-            tokio::select! {
-                asked = signals.next() => break Some(asked),
-                () = settled_change(&mut changes, core.config.debounce) => break None,
-                () = tokio::time::sleep_until(until) => break None,
-                () = endpoints.watch() => {}
-                Some(ended) = publishers.join_next() => http::pass_on_panic(ended),
-                Ok(()) = published.changed() => core.publications(&published.borrow_and_update()),
+        let turn = {
+            // Both go on while the others are served: a change that was noticed is not to be lost.
+            let mut change = pin!(settled_change(&mut changes, core.config.debounce));
+            let mut tick = pin!(tokio::time::sleep(wait));
+            loop {
+                tokio::select! {
+                    asked = signals.next() => break Some(asked),
+                    () = &mut change => break None,
+                    () = &mut tick => break None,
+                    () = endpoints.watch() => {}
+                    Some(ended) = publishers.join_next() => http::pass_on_panic(ended),
+                    Ok(()) = published.changed() => {
+                        core.publications(&published.borrow_and_update());
+                    }
+                }
             }
         };
         match turn {

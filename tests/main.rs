@@ -25,6 +25,7 @@ mod page;
 mod properties;
 mod renewal;
 mod signals;
+mod soak;
 mod tls;
 mod untouched;
 mod watching;

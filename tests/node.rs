@@ -1,5 +1,6 @@
 //! The Node publisher against an API server that demands the kubelet's certificate.
 
+use std::fs;
 use std::net::TcpListener;
 
 use serde_json::{Value, json};
@@ -110,6 +111,19 @@ fn nothing_is_said_twice_and_a_change_is_said_at_once() {
     let requests = server.wait_for_requests(2);
     let expiry = "machine.cluster.x-k8s.io/certificates-expiry";
     assert_eq!(requests[1].body["metadata"]["annotations"][expiry], "2027-06-15T00:00:00Z");
+}
+
+#[test]
+fn an_answer_of_the_server_does_not_make_a_change_go_unseen() {
+    let server = ApiServer::start();
+    let host = control_plane(&server);
+    server.instead(&[Instead::Hang; 4]);
+    let agent = Agent::start(&host, &format!("debounce = \"2s\"\n{AT_ONCE}timeout = \"1s\"\n"));
+    server.wait_for_requests(1);
+    // The server is given up while the change, which is one event, is waited out.
+    host.write("new", Specimen::leaf("20270115000000Z").pem());
+    fs::rename(host.path("new"), host.path("etc/kubernetes/pki/apiserver.crt")).unwrap();
+    agent.report_when("the change", |r| r["machineRollout"]["notAfter"] == "2027-01-15T00:00:00Z");
 }
 
 #[test]

@@ -1,0 +1,111 @@
+//! An hour of a control plane's life in a minute or two: memory, descriptors and threads are the same
+//! at its end. Run by tests/system/run, with a release build.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use crate::api_server::{ApiServer, Instead};
+use crate::harness::{Agent, Host, wait_for};
+use crate::node::{kubeconfig, rotate};
+use crate::specimen::Specimen;
+
+/// An hour with a renewal every ten seconds.
+const CYCLES: u32 = 360;
+/// After these every part of the agent has been used.
+const WARM: u32 = 60;
+const KILOBYTES: u64 = 512;
+const FILE: &str = "etc/kubernetes/pki/apiserver.crt";
+
+/// What must not grow.
+#[derive(Debug, PartialEq, Eq)]
+struct Held {
+    descriptors: usize,
+    threads: u64,
+}
+
+fn status(agent: &Agent, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    line.trim_start_matches(':').split_whitespace().next().unwrap().parse().unwrap()
+}
+
+fn held(agent: &Agent) -> Held {
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap().count();
+    Held { descriptors, threads: status(agent, "Threads") }
+}
+
+/// Resident and anonymous memory in kilobytes.
+fn memory(agent: &Agent) -> (u64, u64) {
+    (status(agent, "VmRSS"), status(agent, "RssAnon"))
+}
+
+fn leaf(year: u32) -> String {
+    Specimen::leaf(&format!("{year}0101000000Z")).pem()
+}
+
+#[test]
+#[ignore = "takes minutes; tests/system/run runs it"]
+fn an_hour_of_churn_leaves_memory_descriptors_and_threads_as_they_were() {
+    let server = ApiServer::start();
+    let host = Host::like("rhel-control-plane-external-etcd");
+    host.write("etc/kubernetes/pki/ca.crt", server.authority.pem());
+    kubeconfig(&host, &format!("https://{}", server.address));
+    let client = server.authority.client("system:node:cp-1", 2100);
+    rotate(&host, &client, "0");
+    let agent = Agent::start(
+        &host,
+        "settle = \"0s\"\ndebounce = \"20ms\"\n[node]\nspread = \"0s\"\ntimeout = \"1s\"\n",
+    );
+    server.wait_for_requests(1);
+
+    let mut warm = None;
+    for cycle in 1..=CYCLES {
+        // A renewal, as kubeadm writes: the dates go up and down, and so each one is told.
+        let (new, date) = (leaf(2030 + cycle % 50), format!("{}-01-01", 2030 + cycle % 50));
+        for part in [&new[..0], &new[..new.len() / 2], &new] {
+            host.write(FILE, part);
+            thread::sleep(Duration::from_millis(30));
+        }
+        agent.report_when("the renewed certificate", |report| {
+            let all = report["certificates"].as_array().unwrap();
+            let renewed = all.iter().find(|c| c["path"] == format!("/{FILE}")).unwrap();
+            renewed["notAfter"].as_str().unwrap().starts_with(&date)
+        });
+        if cycle % 5 == 0 {
+            server.instead(&[Instead::HangUp, Instead::Refuse(500, "etcd"), Instead::Hang]);
+        }
+        if cycle % 6 == 0 {
+            agent.signal("HUP");
+        }
+        if cycle % 30 == 0 {
+            rotate(&host, &client, &cycle.to_string());
+        }
+        for _ in 0..10 {
+            for path in ["/metrics", "/expiry", "/", "/healthz", "/nothing"] {
+                agent.ask(
+                    "GET",
+                    path,
+                    &["Accept-Encoding: gzip", "Accept: application/openmetrics-text"],
+                );
+            }
+        }
+        if cycle == WARM {
+            thread::sleep(Duration::from_secs(3));
+            warm = Some((held(&agent), memory(&agent)));
+        }
+    }
+
+    let (before, (rss, anonymous)) = warm.unwrap();
+    wait_for("as many descriptors and threads as before", || {
+        (held(&agent) == before).then_some(())
+    });
+    let (rss_after, anonymous_after) = memory(&agent);
+    eprintln!(
+        "after {WARM} and {CYCLES} renewals, {} requests and {} patches: resident {rss} and \
+         {rss_after} kB, anonymous {anonymous} and {anonymous_after} kB, {before:?}",
+        CYCLES * 50,
+        server.requests().len(),
+    );
+    assert!(rss_after <= rss + KILOBYTES && anonymous_after <= anonymous + KILOBYTES);
+}
