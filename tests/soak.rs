@@ -40,8 +40,9 @@ fn memory(agent: &Agent) -> (u64, u64) {
     (status(agent, "VmRSS"), status(agent, "RssAnon"))
 }
 
-fn leaf(year: u32) -> String {
-    Specimen::leaf(&format!("{year}0101000000Z")).pem()
+/// A day that no other certificate of the machine ends before.
+fn day(cycle: u32) -> (u32, u32) {
+    (1 + cycle % 11, 1 + cycle % 28)
 }
 
 #[test]
@@ -61,8 +62,10 @@ fn an_hour_of_churn_leaves_memory_descriptors_and_threads_as_they_were() {
 
     let mut warm = None;
     for cycle in 1..=CYCLES {
-        // A renewal, as kubeadm writes: the dates go up and down, and so each one is told.
-        let (new, date) = (leaf(2030 + cycle % 50), format!("{}-01-01", 2030 + cycle % 50));
+        // A renewal, as kubeadm writes: each changes what a roll-out waits for, and so is told.
+        let (month, day) = day(cycle);
+        let new = Specimen::leaf(&format!("2026{month:02}{day:02}000000Z")).pem();
+        let date = format!("2026-{month:02}-{day:02}");
         for part in [&new[..0], &new[..new.len() / 2], &new] {
             host.write(FILE, part);
             thread::sleep(Duration::from_millis(30));
@@ -72,7 +75,7 @@ fn an_hour_of_churn_leaves_memory_descriptors_and_threads_as_they_were() {
             let renewed = all.iter().find(|c| c["path"] == format!("/{FILE}")).unwrap();
             renewed["notAfter"].as_str().unwrap().starts_with(&date)
         });
-        if cycle % 5 == 0 {
+        if cycle % 60 == 30 {
             server.instead(&[Instead::HangUp, Instead::Refuse(500, "etcd"), Instead::Hang]);
         }
         if cycle % 6 == 0 {

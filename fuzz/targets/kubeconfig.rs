@@ -7,7 +7,8 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let contents = read(Kind::Kubeconfig, bytes);
-    assert!(!contents.certificates.is_empty() || !contents.faults.is_empty());
+    // One whose users name files has neither certificates nor faults.
+    assert!(contents.faults.iter().all(|fault| fault.message.len() < 400));
     if let Ok(kubeconfig) = Kubeconfig::parse(bytes) {
         let _ = kubeconfig.current();
     }

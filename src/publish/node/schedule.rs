@@ -17,6 +17,10 @@ const CAP: Duration = Duration::from_mins(5);
 /// The longest delay that the server may ask for with Retry-After.
 const PATIENCE: Duration = Duration::from_hours(1);
 
+/// A change waits until this long after what was accepted last: a file that flaps must not become a
+/// storm of requests.
+const PAUSE: Duration = Duration::from_secs(2);
+
 /// What was accepted is said again after this, at the earliest.
 const REFRESH: Duration = Duration::from_hours(20);
 
@@ -62,7 +66,7 @@ impl Schedule {
         };
         self.accepted = Some(wanted);
         self.failures = 0;
-        self.not_before = now;
+        self.not_before = now.saturating_add(PAUSE);
     }
 
     /// It was refused or not heard. `chance` is uniform in 0 to 1.
@@ -90,13 +94,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_accepted_is_said_again_once_a_day_and_a_change_at_once() {
+    fn what_was_accepted_is_said_again_once_a_day_and_a_change_after_a_pause() {
         for chance in [0.0, 0.5, 0.999] {
             let mut schedule = Schedule::new(Duration::ZERO);
             schedule.accepted(want("a"), MINUTE, chance);
             let again = schedule.due(&want("a"));
             assert!(again >= MINUTE + REFRESH && again <= MINUTE + REFRESH + REFRESH_SPREAD);
-            assert_eq!(schedule.due(&want("b")), MINUTE);
+            assert_eq!(schedule.due(&want("b")), MINUTE + PAUSE);
         }
     }
 
