@@ -336,7 +336,7 @@ fn an_identity_that_cannot_be_used_says_which_part_is_wrong() {
         ),
         (
             &|host| {
-                let text = std::fs::read_to_string(host.path(conf)).unwrap();
+                let text = fs::read_to_string(host.path(conf)).unwrap();
                 let key = "client-key: /var/lib/kubelet/pki/kubelet.key";
                 host.write(conf, text.replace(&format!("client-key: {CURRENT}"), key));
             },

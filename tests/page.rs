@@ -24,13 +24,16 @@ fn it_shows_the_earliest_who_renews_it_and_loads_nothing() {
 fn nothing_that_a_certificate_says_becomes_markup() {
     let host = Host::like("ubuntu-etcd");
     let hostile = "</style><script>alert(1)</script>\"'&";
-    host.write("etc/etcd/pki/server.crt", Specimen::leaf("20300101000000Z").named(hostile).pem());
+    let issuer = hostile.as_bytes().to_vec();
+    let certificate = Specimen { issuer, ..Specimen::leaf("20300101000000Z").named(hostile) };
+    host.write("etc/etcd/pki/server.crt", certificate.pem());
     host.write("etc/etcd/pki/<img src=x onerror=alert(1)>.crt", "nothing");
     let agent = Agent::start(&host, "");
     agent.report();
     let page = agent.get("/").body;
     assert!(!page.contains("<script") && !page.contains("<img"));
     assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;.crt"));
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "the issuer is shown");
 }
 
 #[test]
