@@ -325,6 +325,4 @@ fn has_leaf(file: &File) -> bool {
 }
 
 #[cfg(test)]
-mod interleavings;
-#[cfg(test)]
 mod tests;

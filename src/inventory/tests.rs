@@ -1,6 +1,8 @@
 //! Settling over real files: what is believed after each step of a renewal.
 #![expect(clippy::disallowed_methods, reason = "these tests make the files that are looked at")]
 
+mod interleavings;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -75,11 +77,15 @@ impl Machine {
 
     /// Looks after `seconds` have gone by.
     fn after(&mut self, seconds: u64) -> Report {
+        let wall = 1_790_000_000 + i64::try_from(self.seconds + seconds).unwrap();
+        self.after_with_clock(seconds, wall)
+    }
+
+    /// Looks after `seconds` have gone by, when the clock says `wall`.
+    fn after_with_clock(&mut self, seconds: u64, wall: i64) -> Report {
         self.seconds += seconds;
-        let at = Moment {
-            monotonic: Duration::from_secs(self.seconds),
-            wall: Timestamp::from_unix(1_790_000_000 + i64::try_from(self.seconds).unwrap()),
-        };
+        let monotonic = Duration::from_secs(self.seconds);
+        let at = Moment { monotonic, wall: Timestamp::from_unix(wall) };
         let scan = self.scanner.look(at.wall);
         Report::of(self.settling.take(scan, at), Vec::new(), at.wall)
     }
@@ -124,6 +130,21 @@ fn a_change_while_settling_starts_the_quiet_time_anew() {
     assert!(!machine.after(5).settled);
     assert!(!machine.after(9).settled);
     assert!(machine.after(1).settled);
+}
+
+#[test]
+fn a_clock_that_is_set_years_back_and_forth_changes_no_date_and_unsettles_nothing() {
+    let mut machine = Machine::etcd();
+    let first = machine.after(0);
+    machine.after(10);
+    fs::remove_file(machine.path("etc/etcd/pki/peer.crt")).unwrap();
+    let year = 365 * 86_400;
+    for wall in [1_790_000_000 - 20 * year, 0, 1_790_000_000 + 20 * year, 1_790_000_000] {
+        let report = machine.after_with_clock(2, wall);
+        assert_eq!(report.earliest, first.earliest);
+        assert_eq!((report.settled, stale(&report)), (true, 1), "the grace goes by another clock");
+        assert!(machine.next_deadline().is_some_and(|seconds| seconds <= 10));
+    }
 }
 
 #[test]

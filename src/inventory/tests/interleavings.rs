@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Settling, Timing};
 use crate::clock::{Moment, Timestamp};
 use crate::host_root::HostPath;
+use crate::inventory::{Settling, Timing};
 use crate::layout::Layout;
 use crate::pki::renewal::{EtcdTopology, Role, Slot};
 use crate::pki::specimen::Specimen;
