@@ -75,7 +75,7 @@ fn an_hour_of_churn_leaves_memory_descriptors_and_threads_as_they_were() {
             let renewed = all.iter().find(|c| c["path"] == format!("/{FILE}")).unwrap();
             renewed["notAfter"].as_str().unwrap().starts_with(&date)
         });
-        if cycle % 60 == 30 {
+        if cycle % 180 == 90 {
             server.instead(&[Instead::HangUp, Instead::Refuse(500, "etcd"), Instead::Hang]);
         }
         if cycle % 6 == 0 {
