@@ -105,7 +105,7 @@ pub fn look(root: &HostRoot, wishes: &Wishes, limit: usize) -> Layout {
     let usual = Paths::of(root, &os);
     let control_plane =
         wishes.control_plane_pki.clone().unwrap_or_else(|| host(usual.control_plane_pki));
-    let etcd = wishes.etcd_pki.clone().unwrap_or_else(|| host(usual.etcd_pki));
+    let etcd = usual.etcd_pki(wishes);
     let kubelet_kubeconfig = host(usual.kubelet_kubeconfig);
 
     let mut survey = Survey::new(root, limit);
@@ -148,8 +148,7 @@ pub fn look(root: &HostRoot, wishes: &Wishes, limit: usize) -> Layout {
 
 /// Where an etcd machine keeps its PKI, there or not.
 pub fn etcd_pki(root: &HostRoot, wishes: &Wishes) -> HostPath {
-    let usual = || host(Paths::of(root, &os_id(root)).etcd_pki);
-    wishes.etcd_pki.clone().unwrap_or_else(usual)
+    Paths::of(root, &os_id(root)).etcd_pki(wishes)
 }
 
 /// Where the kubelet's kubeconfig is, there or not.
@@ -222,6 +221,10 @@ impl Paths {
             UNKNOWN_OS if pki.iter().any(|path| root.exists(&host(path))) => BOTTLEROCKET,
             _ => UBUNTU_AND_RHEL,
         }
+    }
+
+    fn etcd_pki(&self, wishes: &Wishes) -> HostPath {
+        wishes.etcd_pki.clone().unwrap_or_else(|| host(self.etcd_pki))
     }
 }
 

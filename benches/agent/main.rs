@@ -32,10 +32,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use http_body_util::Full;
-use hyper::Response;
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::resource::{UsageWho, getrusage};
 use server::{Connection, Server, agent, rate, row, status};
@@ -175,33 +175,52 @@ fn throughput() {
         rates.sort_by(f64::total_cmp);
         rates[rates.len() / 2]
     };
+    let size = Connection::to(server.address, "/expiry").get().len();
     // In turns, so that whatever else the machine does falls on all of them alike.
     let rounds: Vec<_> = (0..20)
-        .map(|_| {
-            let ours = rate(server.address, "/expiry");
-            let text = rate(server.address, "/expiry?format=text");
-            (rate(hello.address, "/"), ours, text)
+        .map(|_| Round {
+            json: rate(server.address, "/expiry"),
+            text: rate(server.address, "/expiry?format=text"),
+            hello: rate(hello.address, "/5"),
+            // What the kernel takes to copy a report is no matter of the server's.
+            hello_of_its_size: rate(hello.address, &format!("/{size}")),
         })
         .collect();
-    let of = |value: fn(&(f64, f64, f64)) -> f64| median(rounds.iter().map(value).collect());
-    row("hyper's bare hello, 16 keep-alive connections", &format!("{:.0} /s", of(|r| r.0)), "");
-    row("/expiry", &format!("{:.0} /s", of(|r| r.1)), "");
-    row("/expiry?format=text", &format!("{:.0} /s", of(|r| r.2)), "");
-    row("/expiry to hello", &format!("{:.0} %", 100.0 * of(|r| r.1 / r.0)), "90 %");
-    row("/expiry?format=text to hello", &format!("{:.0} %", 100.0 * of(|r| r.2 / r.0)), "");
+    let of = |value: fn(&Round) -> f64| median(rounds.iter().map(value).collect());
+    let rate = |value| format!("{:.0} /s", of(value));
+    let share = |value| format!("{:.0} %", 100.0 * of(value));
+    row("hyper's bare hello, 16 keep-alive connections", &rate(|r| r.hello), "");
+    row(&format!("hello of /expiry's size, {size} bytes"), &rate(|r| r.hello_of_its_size), "");
+    row("/expiry", &rate(|r| r.json), "");
+    row("/expiry?format=text", &rate(|r| r.text), "");
+    row("/expiry to hello", &share(|r| r.json / r.hello), "90 %");
+    row("/expiry to hello of its size", &share(|r| r.json / r.hello_of_its_size), "");
+    row("/expiry?format=text to hello", &share(|r| r.text / r.hello), "");
 }
 
-/// The least that hyper does for a request, on the same runtime.
+/// Answers a second in one turn.
+struct Round {
+    json: f64,
+    text: f64,
+    hello: f64,
+    hello_of_its_size: f64,
+}
+
+/// The least that hyper does for a request, on the same runtime: as many bytes as the path says.
 fn hello() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let bytes = Bytes::from(vec![b'h'; 1 << 20]);
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         println!("{}", listener.local_addr().unwrap());
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             stream.set_nodelay(true).unwrap();
-            let service = service_fn(|_| async {
-                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"hello"))))
+            let bytes = bytes.clone();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let size: usize = request.uri().path()[1..].parse().unwrap();
+                let body = Full::new(bytes.slice(..size));
+                async { Ok::<_, Infallible>(Response::new(body)) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
