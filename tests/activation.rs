@@ -3,13 +3,13 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use crate::harness::{Agent, Host, expiryd};
+use crate::harness::{Agent, Host, expiryd, skip};
 
 /// systemd-socket-activate(1) binds, and starts the agent with the first connection.
 #[test]
 fn a_socket_of_the_service_manager_is_served_instead_of_the_configured_address() {
     if Command::new("systemd-socket-activate").arg("--version").output().is_err() {
-        eprintln!("skipped: systemd-socket-activate is not installed");
+        skip("systemd-socket-activate is not installed");
         return;
     }
     let free = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -19,6 +19,13 @@ pub const NOW: &str = "2026-11-23T18:00:00Z";
 /// How long anything may take that ought to happen. Nothing is measured by it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Says that a test cannot run on this machine; a failure where `EXPIRYD_NO_SKIP` is set, as `.ci/run`
+/// does.
+pub fn skip(why: &str) {
+    assert!(std::env::var_os("EXPIRYD_NO_SKIP").is_none(), "this test cannot run here: {why}");
+    eprintln!("skipped: {why}");
+}
+
 /// The nodes in tests/nodes.
 pub fn nodes() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nodes")

@@ -1,11 +1,13 @@
 //! The Node publisher against a real kube-apiserver and etcd, when `KUBEBUILDER_ASSETS` names a
 //! folder that holds them (the convention of envtest).
 
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::Arc;
+use std::thread;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -14,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::authority::{Authority, Pair};
-use crate::harness::{Agent, Host, wait_for};
+use crate::harness::{Agent, Host, skip, wait_for};
 use crate::node::{AT_ONCE, kubeconfig, rotate, stands};
 use crate::specimen::Specimen;
 
@@ -23,50 +25,80 @@ struct Cluster {
     port: u16,
     authority: Authority,
     admin: Pair,
-    etcd: Child,
-    server: Child,
+    // Stopped before the etcd that it talks to.
+    server: Server,
+    _etcd: Server,
     _directory: TempDir,
 }
 
-impl Drop for Cluster {
+/// A server that a test started, with its log.
+struct Server {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Server {
+    fn start(name: &'static str, assets: &Path, directory: &Path, arguments: &[String]) -> Self {
+        let (binary, log) = (assets.join(name), directory.join(format!("{name}.log")));
+        let output = File::create(&log).unwrap();
+        let mut command = Command::new(&binary);
+        command.args(arguments).stdout(output.try_clone().unwrap()).stderr(output);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
+        Self { name, child, log }
+    }
+
+    fn ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
     fn drop(&mut self) {
-        for child in [&mut self.server, &mut self.etcd] {
-            let _ = child.kill();
-            let _ = child.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            let log = self.log();
+            let last: Vec<_> = log.lines().rev().take(20).collect();
+            eprintln!("the end of {}'s log:", self.name);
+            last.into_iter().rev().for_each(|line| eprintln!("  {line}"));
         }
     }
 }
 
 fn assets() -> Option<PathBuf> {
-    let Some(assets) = std::env::var_os("KUBEBUILDER_ASSETS") else {
-        eprintln!("skipped: KUBEBUILDER_ASSETS names no folder with kube-apiserver and etcd");
-        return None;
-    };
-    Some(assets.into())
+    let assets = std::env::var_os("KUBEBUILDER_ASSETS");
+    if assets.is_none() {
+        skip("KUBEBUILDER_ASSETS names no folder with kube-apiserver and etcd; see rig/build");
+    }
+    assets.map(PathBuf::from)
 }
 
+/// A port that was free a moment ago; who takes it must be ready to lose it.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn quietly(binary: &Path, arguments: &[String]) -> Child {
-    let mut command = Command::new(binary);
-    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary.display()))
 }
 
 impl Cluster {
     fn start(assets: &Path) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name).display().to_string();
-        let (etcd_port, peer_port, port) = (free_port(), free_port(), free_port());
-        let etcd = quietly(
-            &assets.join("etcd"),
+        let folder = directory.path().to_owned();
+        let path = |name: &str| folder.join(name).display().to_string();
+        // A socket in a folder of its own cannot be taken by anybody else.
+        let etcd_url = format!("unix://{}", path("etcd.sock"));
+        let etcd = Server::start(
+            "etcd",
+            assets,
+            &folder,
             &[
                 format!("--data-dir={}", path("etcd")),
-                format!("--listen-client-urls=http://127.0.0.1:{etcd_port}"),
-                format!("--advertise-client-urls=http://127.0.0.1:{etcd_port}"),
-                format!("--listen-peer-urls=http://127.0.0.1:{peer_port}"),
+                format!("--listen-client-urls={etcd_url}"),
+                format!("--advertise-client-urls={etcd_url}"),
+                "--listen-peer-urls=http://127.0.0.1:0".to_owned(),
                 "--unsafe-no-fsync".to_owned(),
             ],
         );
@@ -76,32 +108,47 @@ impl Cluster {
             ("ca.crt", &authority.pem()),
             ("server.crt", &serving.certificate),
             ("server.pem", &serving.key),
+            // kube-apiserver reads a public key out of a certificate, not out of a PKCS#8 key.
+            ("sa.crt", &signing.certificate),
             ("sa.pem", &signing.key),
         ] {
-            std::fs::write(path(name), content).unwrap();
+            fs::write(path(name), content).unwrap();
         }
-        let server = quietly(
-            &assets.join("kube-apiserver"),
-            &[
-                format!("--etcd-servers=http://127.0.0.1:{etcd_port}"),
-                format!("--secure-port={port}"),
-                "--bind-address=127.0.0.1".to_owned(),
-                format!("--cert-dir={}", path("certs")),
-                format!("--client-ca-file={}", path("ca.crt")),
-                format!("--tls-cert-file={}", path("server.crt")),
-                format!("--tls-private-key-file={}", path("server.pem")),
-                format!("--service-account-key-file={}", path("sa.pem")),
-                format!("--service-account-signing-key-file={}", path("sa.pem")),
-                "--service-account-issuer=https://localhost".to_owned(),
-                "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
-                "--authorization-mode=Node,RBAC".to_owned(),
-                "--enable-admission-plugins=NodeRestriction".to_owned(),
-                "--disable-admission-plugins=ServiceAccount".to_owned(),
-            ],
-        );
+        let serve = |port: u16| {
+            Server::start(
+                "kube-apiserver",
+                assets,
+                &folder,
+                &[
+                    format!("--etcd-servers={etcd_url}"),
+                    format!("--secure-port={port}"),
+                    "--bind-address=127.0.0.1".to_owned(),
+                    format!("--cert-dir={}", path("certs")),
+                    format!("--client-ca-file={}", path("ca.crt")),
+                    format!("--tls-cert-file={}", path("server.crt")),
+                    format!("--tls-private-key-file={}", path("server.pem")),
+                    format!("--service-account-key-file={}", path("sa.crt")),
+                    format!("--service-account-signing-key-file={}", path("sa.pem")),
+                    "--service-account-issuer=https://localhost".to_owned(),
+                    "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+                    "--authorization-mode=Node,RBAC".to_owned(),
+                    "--enable-admission-plugins=NodeRestriction".to_owned(),
+                    "--disable-admission-plugins=ServiceAccount".to_owned(),
+                ],
+            )
+        };
         let admin = authority.member("system:masters", "admin", 2100);
-        let cluster = Self { port, authority, admin, etcd, server, _directory: directory };
+        let port = free_port();
+        let server = serve(port);
+        let mut cluster =
+            Self { port, authority, admin, server, _etcd: etcd, _directory: directory };
         wait_for("a ready API server", || {
+            if cluster.server.ended() {
+                // Somebody else was given the port in the meantime.
+                assert!(cluster.server.log().contains("address already in use"));
+                cluster.port = free_port();
+                cluster.server = serve(cluster.port);
+            }
             let (status, _) = cluster.ask("GET", "/readyz", &Value::Null)?;
             (status == 200).then_some(())
         });

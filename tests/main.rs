@@ -24,6 +24,7 @@ mod node;
 mod page;
 mod properties;
 mod renewal;
+mod shown;
 mod signals;
 mod soak;
 mod tls;

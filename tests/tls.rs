@@ -13,7 +13,7 @@ use rustls::{
 };
 
 use crate::authority::{Authority, Pair};
-use crate::harness::{Agent, Answer, Host, expiryd, problems, wait_for};
+use crate::harness::{Agent, Answer, Host, expiryd, problems, skip, wait_for};
 
 const PKI: &str = "etc/etcd/pki";
 
@@ -51,7 +51,7 @@ impl Etcd {
     /// An agent on loopback and, where there is one, another address.
     fn serve(&self, configuration: &str) -> Option<(Agent, SocketAddr)> {
         let Some(public) = public_address() else {
-            eprintln!("skipped: this machine has loopback addresses alone");
+            skip("this machine has loopback addresses alone");
             return None;
         };
         self.host.write("expiryd.toml", format!("settle = \"0s\"\n{configuration}"));

@@ -8,7 +8,7 @@ use std::process::Command;
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-use crate::harness::{Agent, Host, NOW, expiryd, nodes};
+use crate::harness::{Agent, Host, NOW, expiryd, nodes, skip};
 
 /// Every file beneath a directory with its content, mode, owner and times; access times are left
 /// out, reading may change those.
@@ -62,7 +62,7 @@ fn opened(node: &str) -> Option<Vec<String>> {
         .arg(nodes().join(node))
         .output();
     if traced.is_err() {
-        eprintln!("skipped: strace is not installed");
+        skip("strace is not installed");
         return None;
     }
     let text = fs::read_to_string(log.path()).unwrap();
@@ -103,7 +103,7 @@ fn with_tls_the_servers_key_is_the_only_one_that_is_opened() {
     }
     let log = tempfile::NamedTempFile::new().unwrap();
     if Command::new("strace").arg("--version").output().is_err() {
-        eprintln!("skipped: strace is not installed");
+        skip("strace is not installed");
         return;
     }
     let mut command = Command::new("strace");

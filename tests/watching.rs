@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::harness::{Agent, Host, expiryd, problems, wait_for};
+use crate::harness::{Agent, Host, expiryd, problems, skip, wait_for};
 use crate::specimen::Specimen;
 
 /// Only inotify can show a change before the test gives up.
@@ -117,7 +117,7 @@ fn without_inotify_it_polls_and_says_so_and_the_report_is_still_good() {
     };
     let script = format!("echo 0 > {limit}");
     if !unshare(&script).output().is_ok_and(|o| o.status.success()) {
-        eprintln!("skipped: no user namespace in which inotify could be forbidden");
+        skip("no user namespace in which inotify could be forbidden");
         return;
     }
     let mut command = unshare(&format!("{script}; exec \"$@\""));
