@@ -97,7 +97,8 @@ impl Cluster {
             &[
                 format!("--data-dir={}", path("etcd")),
                 format!("--listen-client-urls={etcd_url}"),
-                format!("--advertise-client-urls={etcd_url}"),
+                // It advertises to nobody, and takes nothing but a host and a port.
+                "--advertise-client-urls=http://127.0.0.1:1".to_owned(),
                 "--listen-peer-urls=http://127.0.0.1:0".to_owned(),
                 "--unsafe-no-fsync".to_owned(),
             ],

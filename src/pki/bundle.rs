@@ -10,16 +10,21 @@ use super::pem::{self, Item};
 use super::{Certificate, Contents, Fault};
 use crate::problem::Reason;
 
-/// Certificates and faults in one file beyond which the rest is one `too-many` problem.
+/// Certificates of one file beyond which the rest is one `too-many` problem.
 const LIMIT: usize = 10_000;
+
+/// Faults of one file beyond which the rest is counted and no more.
+const FAULTS: usize = 100;
 
 pub(super) fn read(bytes: &[u8]) -> Contents {
     let mut bundle = Bundle::default();
-    let text = bundle.raw_der(bytes);
-    pem::scan(text, |item| match item {
+    let Der { mut torn, rest } = bundle.raw_der(bytes);
+    pem::scan(rest, |item| match item {
         Item::Block { der, repaired, trusted } => bundle.block(&der, repaired, trusted),
         Item::Torn(why) => bundle.fault(Reason::BadPem, why),
-        Item::Stray(reason, why) => bundle.contents.faults.push(Fault::of_file(reason, why)),
+        Item::Stray(reason, why) => bundle.stray(reason, why),
+        // What is left of torn DER holds pieces that look like DER of their own.
+        Item::Gap(_) if std::mem::take(&mut torn) => {}
         Item::Gap(gap) => bundle.gap(gap),
     });
     bundle.finish(bytes)
@@ -29,33 +34,50 @@ pub(super) fn read(bytes: &[u8]) -> Contents {
 struct Bundle {
     contents: Contents,
     next: usize,
+    /// Faults that are left out because there are too many.
+    left_out: usize,
+}
+
+/// What follows the DER at a place.
+struct Der<'a> {
+    /// Whether it is what is left of a certificate that is not whole.
+    torn: bool,
+    rest: &'a [u8],
 }
 
 impl Bundle {
-    /// Takes the DER certificates at the start of `bytes` and returns what follows them.
-    fn raw_der<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+    /// Takes the DER certificates at the start of `bytes`, and says what follows them.
+    fn raw_der<'a>(&mut self, bytes: &'a [u8]) -> Der<'a> {
         let mut rest = bytes;
         loop {
             let trimmed = skip_padding(rest);
-            let Some(length) = element_length(trimmed) else { return rest };
-            let Some((der, after)) = trimmed.split_at_checked(length) else {
+            let Some(length) = element_length(trimmed) else { return Der { torn: false, rest } };
+            let whole = trimmed.split_at_checked(length);
+            let Some((der, after)) = whole.filter(|(der, after)| !overwritten(der, after)) else {
                 self.fault(
                     Reason::BadCertificate,
-                    "the file ends in the middle of its DER; it is torn or still being written",
+                    "its DER ends in the middle; it is torn or still being written",
                 );
-                return &[];
+                return Der { torn: true, rest: trimmed };
             };
             self.certificate(der, false);
             rest = after;
         }
     }
 
-    /// Takes the DER certificates anywhere between two PEM blocks. Text cannot be mistaken for
-    /// them: no UTF-8 has the byte of a long length behind a `0`.
+    /// Takes the DER certificates anywhere between two PEM blocks, and tells of text that is none.
+    /// Text cannot be mistaken for DER: no UTF-8 has the byte of a long length behind a `0`.
     fn gap(&mut self, mut rest: &[u8]) {
+        const BEGIN_IN_UTF_16: &[u8] = b"B\0E\0G\0I\0N";
+        if rest.windows(BEGIN_IN_UTF_16.len()).any(|w| w == BEGIN_IN_UTF_16) {
+            self.stray(Reason::BadPem, "it holds PEM as UTF-16 text; write it as UTF-8");
+        }
         while let Some(at) = rest.windows(2).position(|w| matches!(w, [0x30, 0x81..=0x84])) {
             let from = rest.get(at..).unwrap_or_default();
-            let after = self.raw_der(from);
+            let Der { torn, rest: after } = self.raw_der(from);
+            if torn {
+                return;
+            }
             rest = if after.len() < from.len() { after } else { from.get(1..).unwrap_or_default() };
         }
     }
@@ -116,12 +138,24 @@ impl Bundle {
         }
     }
 
+    /// A place where a certificate ought to be.
     fn fault(&mut self, reason: Reason, message: impl Into<String>) {
-        if self.next < LIMIT {
-            let index = Some(self.next);
-            self.contents.faults.push(Fault { index, reason, message: message.into() });
-        }
+        let index = Some(self.next);
         self.next += 1;
+        self.push(Fault { index, reason, message: message.into() });
+    }
+
+    /// Something that may have been a certificate, in no place of its own.
+    fn stray(&mut self, reason: Reason, message: &str) {
+        self.push(Fault::of_file(reason, message));
+    }
+
+    fn push(&mut self, fault: Fault) {
+        if self.contents.faults.len() < FAULTS {
+            self.contents.faults.push(fault);
+        } else {
+            self.left_out += 1;
+        }
     }
 
     fn finish(mut self, bytes: &[u8]) -> Contents {
@@ -133,6 +167,12 @@ impl Bundle {
                     "it holds {} certificates; those after the first {LIMIT} are not read",
                     self.next
                 ),
+            ));
+        }
+        if self.left_out > 0 {
+            self.contents.faults.push(Fault::of_file(
+                Reason::TooMany,
+                format!("{} more places in it cannot be read and are not listed", self.left_out),
             ));
         }
         if self.contents.certificates.is_empty() && self.contents.faults.is_empty() {
@@ -160,6 +200,12 @@ fn element_length(bytes: &[u8]) -> Option<usize> {
     let [0x30, 0x81..=0x84, ..] = bytes else { return None };
     let (rest, header) = Header::from_der(bytes).ok()?;
     (bytes.len() - rest.len()).checked_add(header.length().definite().ok()?)
+}
+
+/// Whether PEM was written over the second half of a DER certificate: it begins inside, and either
+/// nothing else can be read there or it ends behind. A name may spell a marker and be whole.
+fn overwritten(der: &[u8], after: &[u8]) -> bool {
+    pem::begins_in(der) && (pem::ends_in(after) || Certificate::from_der(der).is_err())
 }
 
 fn skip_padding(bytes: &[u8]) -> &[u8] {

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use x509_parser::asn1_rs::{Any, FromDer, Tag};
 use x509_parser::certificate::{TbsCertificate, X509CertificateParser};
-use x509_parser::extensions::{BasicConstraints as ParsedBasicConstraints, KeyUsage};
+use x509_parser::extensions::KeyUsage;
 use x509_parser::nom::Parser as _;
 use x509_parser::num_bigint::BigUint;
 use x509_parser::oid_registry::{OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_KEY_USAGE};
@@ -101,6 +101,10 @@ impl Certificate {
                 }
             })?;
         let tbs = &certificate.tbs_certificate;
+        let times = times(tbs.as_ref());
+        if times.iter().flatten().any(has_impossible_offset) {
+            return Err("a date of it has an offset from UTC that no clock has".to_owned());
+        }
         Ok(Self {
             subject: Name::of(&tbs.subject),
             issuer: Name::of(&tbs.issuer),
@@ -112,7 +116,7 @@ impl Certificate {
             self_issued: tbs.subject.as_raw() == tbs.issuer.as_raw(),
             version_1: tbs.version == X509Version::V1,
             key_cert_sign: key_cert_sign(tbs),
-            nonstandard_time: !standard_times(tbs.as_ref()).unwrap_or(false),
+            nonstandard_time: !times.is_some_and(|times| times.iter().all(is_standard)),
             repaired_pem: false,
             trailing_data: false,
         })
@@ -160,11 +164,35 @@ fn basic_constraints(tbs: &TbsCertificate<'_>) -> BasicConstraints {
     match (found.next(), found.next()) {
         (None, _) => BasicConstraints::Absent,
         (Some(_), Some(_)) => BasicConstraints::Unreadable,
-        (Some(extension), None) => match ParsedBasicConstraints::from_der(extension.value) {
-            Ok(([], parsed)) if parsed.ca => BasicConstraints::Ca,
-            Ok(([], _)) => BasicConstraints::NotCa,
-            _ => BasicConstraints::Unreadable,
-        },
+        (Some(extension), None) => {
+            ca_flag(extension.value).map_or(BasicConstraints::Unreadable, |ca| {
+                if ca { BasicConstraints::Ca } else { BasicConstraints::NotCa }
+            })
+        }
+    }
+}
+
+/// `cA` of a basicConstraints in DER and nothing looser: what other readers take for CA:TRUE in BER
+/// they may as well take for FALSE. `None` for anything else.
+fn ca_flag(value: &[u8]) -> Option<bool> {
+    const TRUE: &[u8] = &[0x01, 0x01, 0xFF];
+    const FALSE: &[u8] = &[0x01, 0x01, 0x00];
+    let [0x30, length, content @ ..] = value else { return None };
+    if usize::from(*length) != content.len() {
+        return None;
+    }
+    // X.690 section 11.5: a default is not encoded; who does so means FALSE all the same.
+    let (ca, path_length) = match content.strip_prefix(TRUE) {
+        Some(rest) => (true, rest),
+        None => (false, content.strip_prefix(FALSE).unwrap_or(content)),
+    };
+    // pathLenConstraint, an INTEGER from 0 on in as few bytes as it needs.
+    match path_length {
+        [] => Some(ca),
+        [0x02, 0x01, 0x00..=0x7F]
+        | [0x02, 0x02, 0x00, 0x80..=0xFF]
+        | [0x02, 0x02, 0x01..=0x7F, _] => Some(ca),
+        _ => None,
     }
 }
 
@@ -175,11 +203,8 @@ fn key_cert_sign(tbs: &TbsCertificate<'_>) -> bool {
     })
 }
 
-/// Whether both dates are written as RFC 5280 section 4.1.2.5 wants them: UTCTime
-/// `YYMMDDHHMMSSZ` through 2049, GeneralizedTime `YYYYMMDDHHMMSSZ` from 2050 on.
-///
-/// `None` when the dates cannot be found again in the DER.
-fn standard_times(tbs: &[u8]) -> Option<bool> {
+/// How the two dates are written; `None` when they cannot be found again in the DER.
+fn times<'a>(tbs: &'a [u8]) -> Option<[Any<'a>; 2]> {
     let (_, tbs) = Any::from_der(tbs).ok()?;
     let (mut rest, first) = Any::from_der(tbs.data).ok()?;
     // version is optional, then come serialNumber, signature, issuer.
@@ -190,16 +215,28 @@ fn standard_times(tbs: &[u8]) -> Option<bool> {
     let (_, validity) = Any::from_der(rest).ok()?;
     let (rest, not_before) = Any::from_der(validity.data).ok()?;
     let (_, not_after) = Any::from_der(rest).ok()?;
-    let standard = |time: &Any<'_>| {
-        let [digits @ .., b'Z'] = time.data else { return false };
-        digits.iter().all(u8::is_ascii_digit)
-            && match time.tag() {
-                Tag::UtcTime => digits.len() == 12,
-                Tag::GeneralizedTime => digits.len() == 14 && digits >= b"2050".as_slice(),
-                _ => false,
-            }
-    };
-    Some(standard(&not_before) && standard(&not_after))
+    Some([not_before, not_after])
+}
+
+/// Whether a date is written as RFC 5280 section 4.1.2.5 wants it: UTCTime `YYMMDDHHMMSSZ` through
+/// 2049, GeneralizedTime `YYYYMMDDHHMMSSZ` from 2050 on.
+fn is_standard(time: &Any<'_>) -> bool {
+    let [digits @ .., b'Z'] = time.data else { return false };
+    digits.iter().all(u8::is_ascii_digit)
+        && match time.tag() {
+            Tag::UtcTime => digits.len() == 12,
+            Tag::GeneralizedTime => digits.len() == 14 && digits >= b"2050".as_slice(),
+            _ => false,
+        }
+}
+
+/// Whether a date ends with an offset that no clock has. OpenSSL (`asn1_time_to_tm`) refuses more
+/// than 12 hours or 59 minutes.
+fn has_impossible_offset(time: &Any<'_>) -> bool {
+    match time.data.last_chunk() {
+        Some([b'+' | b'-', h, hh, m, mm]) => [*h, *hh] > *b"12" || [*m, *mm] > *b"59",
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -38,9 +38,11 @@ pub(super) enum Item<'a> {
 
 /// Walks through the text and hands over what it finds, in order.
 pub(super) fn scan<'a>(text: &'a [u8], mut found: impl FnMut(Item<'a>)) {
+    let mut markers = Markers::new(text).peekable();
     let mut at = 0;
-    while let Some(marker) = next_marker(text, at) {
+    while let Some(marker) = markers.next() {
         found(Item::Gap(text.get(at..marker.start).unwrap_or_default()));
+        at = marker.end;
         if !marker.begin {
             if marker.label() == Label::Certificate {
                 found(Item::Stray(
@@ -48,14 +50,11 @@ pub(super) fn scan<'a>(text: &'a [u8], mut found: impl FnMut(Item<'a>)) {
                     "a PEM block ends here whose BEGIN line is lost",
                 ));
             }
-            at = marker.end;
             continue;
         }
-        let next = next_marker(text, marker.end);
-        let end = next.as_ref().filter(|n| !n.begin);
         // Without its own END, a block ends where the next one begins.
-        at = next.as_ref().map_or(text.len(), |n| if n.begin { n.start } else { n.end });
-        match (marker.label(), end) {
+        let end = markers.next_if(|next| !next.begin);
+        match (marker.label(), &end) {
             (Label::Certificate, Some(end)) if end.label() != Label::Other => {
                 found(decode(text, &marker, end));
             }
@@ -63,7 +62,10 @@ pub(super) fn scan<'a>(text: &'a [u8], mut found: impl FnMut(Item<'a>)) {
                 found(Item::Torn("the END line of its PEM block belongs to something else"));
             }
             (Label::Certificate, None) => found(Item::Torn("its PEM block has no END line")),
-            (Label::Unclear, _) => found(Item::Torn("the BEGIN line of its PEM block is damaged")),
+            (Label::Unclear, _) => found(Item::Torn(
+                "the BEGIN line of its PEM block is damaged, or names a kind of certificate that \
+                 expiryd does not know",
+            )),
             (Label::Container, _) => found(Item::Stray(
                 Reason::UnsupportedContainer,
                 "it holds a PKCS#7 container, which expiryd does not open; write the certificates \
@@ -77,11 +79,21 @@ pub(super) fn scan<'a>(text: &'a [u8], mut found: impl FnMut(Item<'a>)) {
             }
             (Label::Other, _) => {}
         }
-        if end.is_none() {
-            found(Item::Gap(text.get(marker.end..at).unwrap_or_default()));
+        if let Some(end) = end {
+            at = end.end;
         }
     }
     found(Item::Gap(text.get(at..).unwrap_or_default()));
+}
+
+/// Whether any PEM block begins in the text.
+pub(super) fn begins_in(text: &[u8]) -> bool {
+    Markers::new(text).any(|marker| marker.begin)
+}
+
+/// Whether a PEM block ends in the text that began before it.
+pub(super) fn ends_in(text: &[u8]) -> bool {
+    Markers::new(text).next().is_some_and(|marker| !marker.begin)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,52 +121,92 @@ struct Marker<'a> {
 
 impl Marker<'_> {
     fn label(&self) -> Label {
-        let text = self.text.trim_ascii().to_ascii_uppercase();
+        let text = words(self.text);
         let has = |part: &[u8]| text.windows(part.len()).any(|w| w == part);
         match text.as_slice() {
             b"CERTIFICATE" | b"X509 CERTIFICATE" | b"TRUSTED CERTIFICATE" if self.closed => {
                 Label::Certificate
             }
             b"PKCS7" | b"PKCS #7 SIGNED DATA" | b"CMS" => Label::Container,
+            b"CERTIFICATE REQUEST" | b"NEW CERTIFICATE REQUEST" => Label::Other,
+            _ if has(b"CERT") => Label::Unclear,
             _ if has(b"KEY") || has(b"REQUEST") || has(b"CRL") || has(b"PARAM") => Label::Other,
-            text if !self.closed || has(b"CERT") || !text.is_ascii() => Label::Unclear,
+            text if !self.closed || !text.is_ascii() => Label::Unclear,
             _ => Label::Other,
         }
     }
 }
 
-fn next_marker(text: &[u8], from: usize) -> Option<Marker<'_>> {
-    const DASHES: &[u8] = b"-----";
-    let mut at = from;
-    loop {
-        at += text.get(at..)?.iter().position(|&b| b == b'-')?;
-        let rest = text.get(at..)?;
-        let Some(word) = rest.strip_prefix(DASHES) else {
-            at += 1;
-            continue;
-        };
-        let starts = |w: &[u8]| word.get(..w.len()).is_some_and(|s| s.eq_ignore_ascii_case(w));
-        let (begin, skip) = match (starts(b"BEGIN "), starts(b"END ")) {
-            (true, _) => (true, 6),
-            (_, true) => (false, 4),
-            _ => {
-                at += 1;
-                continue;
+/// A label in upper case, its words one blank apart, whatever blanks its writer used.
+fn words(label: &[u8]) -> Vec<u8> {
+    const NO_BREAK_SPACE: &[u8] = "\u{a0}".as_bytes();
+    let mut text = Vec::with_capacity(label.len());
+    let mut rest = label;
+    while let [first, after @ ..] = rest {
+        let space = rest.strip_prefix(NO_BREAK_SPACE);
+        if space.is_some() || first.is_ascii_whitespace() {
+            if text.last().is_some_and(|last| *last != b' ') {
+                text.push(b' ');
             }
-        };
-        let label = word.get(skip..)?;
-        let line = label.iter().position(|b| matches!(b, b'\n' | b'\r')).unwrap_or(label.len());
-        let line = label.get(..line)?;
-        let close = line.windows(DASHES.len()).position(|w| w == DASHES);
-        let head = at + DASHES.len() + skip;
-        return Some(Marker {
-            start: at,
-            end: close.map_or(head + line.len(), |c| head + c + DASHES.len()),
-            begin,
-            text: line.get(..close.unwrap_or(line.len()))?,
-            closed: close.is_some(),
-        });
+        } else {
+            text.push(first.to_ascii_uppercase());
+        }
+        rest = space.unwrap_or(after);
     }
+    text.trim_ascii_end().to_vec()
+}
+
+/// The markers of a text, in order. They do not overlap, and a label is looked at only as far as its
+/// marker reaches: whatever the text, no byte is looked at more than twice.
+struct Markers<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Markers<'a> {
+    const fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+}
+
+impl<'a> Iterator for Markers<'a> {
+    type Item = Marker<'a>;
+
+    fn next(&mut self) -> Option<Marker<'a>> {
+        loop {
+            let start = self.at + self.text.get(self.at..)?.iter().position(|&b| b == b'-')?;
+            if let Some(marker) = marker_at(self.text, start) {
+                self.at = marker.end;
+                return Some(marker);
+            }
+            self.at = start + 1;
+        }
+    }
+}
+
+const DASHES: &[u8] = b"-----";
+
+/// The marker that begins at this place, if one does.
+fn marker_at(text: &[u8], start: usize) -> Option<Marker<'_>> {
+    let word = text.get(start..)?.strip_prefix(DASHES)?;
+    let behind = |keyword: &[u8]| {
+        let (found, label) = word.split_at_checked(keyword.len())?;
+        let ends = label.first().is_some_and(|next| !next.is_ascii_alphanumeric());
+        (ends && found.eq_ignore_ascii_case(keyword)).then_some(label)
+    };
+    let (begin, label) = match behind(b"BEGIN") {
+        Some(label) => (true, label),
+        None => (false, behind(b"END")?),
+    };
+    let head = text.len() - label.len();
+    let ends = |at: &usize| {
+        let rest = label.get(*at..).unwrap_or_default();
+        matches!(rest.first(), None | Some(b'\n' | b'\r')) || rest.starts_with(DASHES)
+    };
+    let length = (0..=label.len()).find(ends)?;
+    let closed = label.get(length..)?.starts_with(DASHES);
+    let end = head + length + if closed { DASHES.len() } else { 0 };
+    Some(Marker { start, end, begin, text: label.get(..length)?, closed })
 }
 
 fn decode(text: &[u8], begin: &Marker<'_>, end: &Marker<'_>) -> Item<'static> {
@@ -173,7 +225,8 @@ fn decode(text: &[u8], begin: &Marker<'_>, end: &Marker<'_>) -> Item<'static> {
         && line_ends(text, end.end)
         && digits.len().is_multiple_of(4)
         && begin.text == end.text
-        && text.get(begin.start..).is_some_and(|t| t.starts_with(b"-----BEGIN "));
+        && text.get(begin.start..).is_some_and(|t| t.starts_with(b"-----BEGIN "))
+        && text.get(end.start..).is_some_and(|t| t.starts_with(b"-----END "));
     let trusted = begin.text.trim_ascii().eq_ignore_ascii_case(b"TRUSTED CERTIFICATE");
     Item::Block { der, repaired: !strict, trusted }
 }
@@ -186,4 +239,30 @@ fn line_ends(text: &[u8], at: usize) -> bool {
     let rest = text.get(at..).unwrap_or_default();
     let blank = rest.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r')).count();
     matches!(rest.get(blank), None | Some(b'\n'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markers_do_not_overlap_whatever_the_text_is_made_of() {
+        for part in ["-----BEGIN ", "-----END ", "-", "-----BEGIN -----END ", "-----BEGIN\n"] {
+            let text = part.repeat(10_000);
+            let mut end = 0;
+            for marker in Markers::new(text.as_bytes()) {
+                assert!(marker.start >= end && marker.end > marker.start, "{part:?}");
+                let span = marker.end - marker.start;
+                assert!(marker.text.len() < span && span <= part.len() + 16, "{part:?}: {span}");
+                end = marker.end;
+            }
+        }
+    }
+
+    #[test]
+    fn a_label_is_the_same_with_any_blanks() {
+        for label in ["X509 CERTIFICATE", " x509\tcertificate ", "X509\u{a0}CERTIFICATE"] {
+            assert_eq!(words(label.as_bytes()), b"X509 CERTIFICATE", "{label:?}");
+        }
+    }
 }

@@ -278,3 +278,68 @@ fn no_message_repeats_what_is_in_the_file() {
     let text = "-----BEGIN CERTIFICATE-----\nc2VjcmV0\n-----END CERTIFICATE-----\n";
     assert!(read(text).faults.iter().all(|fault| !fault.message.contains("c2VjcmV0")));
 }
+
+#[test]
+fn torn_der_does_not_hide_the_pem_behind_it() {
+    let der = leaf(2031).der();
+    for cut in [40, der.len() / 2, der.len() - 60] {
+        let contents = read([&der[..cut], b"\n", leaf(2030).pem().as_bytes()].concat());
+        assert_eq!(years(&contents), [(1, "2030".to_owned())], "cut after {cut}");
+        assert_eq!(faults(&contents), [(Some(0), Reason::BadCertificate)], "cut after {cut}");
+    }
+    // Without anything behind it, its inner pieces are no certificates of their own.
+    assert_eq!(faults(&read(&der[..der.len() - 1])), [(Some(0), Reason::BadCertificate)]);
+}
+
+#[test]
+fn a_certificate_with_a_label_that_nobody_knows_is_a_problem_beside_a_good_one() {
+    let der = leaf(2031).der();
+    for label in
+        ["CERTIFICATE KEY", "MY CERTIFICATE", "X509 CRL CERTIFICATE", "CERTIFICATE PARAMETERS"]
+    {
+        let contents = read(leaf(2030).pem() + &pem(label, &der));
+        assert_eq!(
+            (ends(&contents), faults(&contents)),
+            (vec![2030], vec![(Some(1), Reason::BadPem)])
+        );
+    }
+    for label in ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST", "PRIVATE KEY", "X509 CRL"] {
+        let contents = read(leaf(2030).pem() + &pem(label, &der));
+        assert_eq!((ends(&contents), faults(&contents)), (vec![2030], vec![]), "{label}");
+    }
+}
+
+#[test]
+fn a_marker_with_another_blank_in_it_is_repaired() {
+    for blank in ["\t", "\u{a0}", "  "] {
+        let text = leaf(2030).pem();
+        for marker in ["BEGIN ", "END "] {
+            let odd = text.replace(marker, &marker.replace(' ', blank));
+            assert_eq!(one(odd), [Warning::RepairedPem], "{blank:?} in {marker}");
+        }
+    }
+}
+
+#[test]
+fn text_of_another_encoding_behind_a_good_certificate_is_a_problem() {
+    let other = leaf(2031).pem();
+    for encode in [u16::to_le_bytes, u16::to_be_bytes] {
+        let utf_16: Vec<u8> = other.encode_utf16().flat_map(encode).collect();
+        let contents = read([leaf(2030).pem().as_bytes(), &utf_16].concat());
+        assert_eq!(
+            (ends(&contents), faults(&contents)),
+            (vec![2030], vec![(None, Reason::BadPem)])
+        );
+    }
+}
+
+#[test]
+fn of_ten_thousand_faults_a_hundred_are_listed_and_the_rest_is_counted() {
+    for part in ["-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n"] {
+        let contents = read(part.repeat(10_000));
+        assert_eq!(contents.faults.len(), 101);
+        let rest = contents.faults.last().unwrap();
+        assert_eq!(rest.reason, Reason::TooMany);
+        assert!(rest.message.starts_with("9900 more"), "{}", rest.message);
+    }
+}

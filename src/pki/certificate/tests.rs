@@ -63,6 +63,19 @@ fn a_date_with_an_offset_is_the_right_instant_or_none() {
 }
 
 #[test]
+fn an_offset_that_no_clock_has_is_an_error_as_it_is_to_openssl() {
+    for offset in ["+2400", "-1300", "+0060", "-1299"] {
+        for der in [
+            utc_time(&format!("300101120000{offset}")),
+            generalized_time(&format!("20300101120000{offset}")),
+        ] {
+            assert!(ends(der).is_err(), "{offset}");
+        }
+    }
+    assert_eq!(ends(utc_time("300101120000-1200")).unwrap().0, "2030-01-02T00:00:00Z");
+}
+
+#[test]
 fn a_fraction_is_dropped_and_missing_seconds_are_zero_with_a_remark() {
     let odd = |date: &str| Ok((date.to_owned(), true));
     assert_eq!(ends(generalized_time("20500101000000.5Z")), odd("2050-01-01T00:00:00Z"));
@@ -108,6 +121,12 @@ fn basic_constraints_count_only_when_they_are_there_once_and_readable() {
         b"CA:TRUE",
         // pathLen of nine bytes
         &[0x30, 0x0E, 0x01, 0x01, 0xFF, 0x02, 0x09, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+        // TRUE as BER allows it, and a length in more bytes than it needs
+        &[0x30, 0x03, 0x01, 0x01, 0x01],
+        &[0x30, 0x81, 0x03, 0x01, 0x01, 0xFF],
+        // pathLen 0 in two bytes, and -1
+        &[0x30, 0x07, 0x01, 0x01, 0xFF, 0x02, 0x02, 0x00, 0x00],
+        &[0x30, 0x06, 0x01, 0x01, 0xFF, 0x02, 0x01, 0xFF],
         // something behind the extension's value
         &[0x30, 0x03, 0x01, 0x01, 0xFF, 0x05, 0x00],
     ] {
