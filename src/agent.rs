@@ -24,9 +24,10 @@ use crate::publish::node;
 use crate::system::signals::{Asked, Signals};
 use crate::system::{manager, sandbox};
 use crate::vitals::Vitals;
+use crate::watch::COMPARE;
 use core::Core;
 use endpoints::Endpoints;
-use lookout::Lookout;
+use lookout::{Lookout, Sighting};
 
 /// How long a look may take before the loop counts as stopped.
 const LOOK: Duration = Duration::from_mins(1);
@@ -57,14 +58,7 @@ pub async fn run(
     sockets.into_iter().try_for_each(|socket| endpoints.adopt(socket))?;
     endpoints.listen(&config, lookout.tls())?;
     let sandbox = sandbox::enter();
-    for (layer, why) in &sandbox.layers {
-        if let Some(why) = why {
-            warn!(
-                layer = layer.as_str(),
-                "the sandbox lacks {layer}: {why}; the agent runs without"
-            );
-        }
-    }
+    tell_of(&sandbox);
     vitals.sandbox = sandbox.layers.iter().map(|(l, why)| (l.as_str(), why.is_none())).collect();
     info!(version = env!("CARGO_PKG_VERSION"), host_root = %lookout.host_root().path().display(), "started");
 
@@ -75,33 +69,35 @@ pub async fn run(
     publishers.spawn(publisher(&lookout, &config));
     let mut core = Core::new(config, pages, vitals);
     let mut ready = false;
+    let mut look = true;
+    let mut next_look = start;
     loop {
-        pulse.beat(LOOK);
-        changes.mark_unchanged();
-        let sighting;
-        (lookout, sighting) = aside(move || {
-            let sighting = lookout.look();
-            (lookout, sighting)
-        })
-        .await;
-        endpoints.secure(sighting.tls.clone());
-        let wait = core.take(sighting);
-        pulse.beat(wait.saturating_add(LOOK));
-        if std::mem::replace(&mut ready, true) {
-            manager::alive(&core.status);
-        } else {
-            manager::ready(&core.status);
+        if look {
+            pulse.beat(LOOK);
+            changes.mark_unchanged();
+            let sighting;
+            (lookout, sighting) = observe(lookout).await;
+            endpoints.secure(sighting.tls.clone());
+            let wait = core.take(sighting);
+            next_look = Instant::now() + wait;
+            pulse.beat(wait.saturating_add(LOOK));
+            if std::mem::replace(&mut ready, true) {
+                manager::alive(&core.status);
+            } else {
+                manager::ready(&core.status);
+            }
         }
 
         let turn = {
             // Both go on while the others are served: a change that was noticed is not to be lost.
             let mut change = pin!(settled_change(&mut changes, core.config.debounce));
-            let mut tick = pin!(tokio::time::sleep(wait));
+            let next = next_look.min(Instant::now() + COMPARE);
+            let mut tick = pin!(tokio::time::sleep_until(next.into()));
             loop {
                 tokio::select! {
-                    asked = signals.next() => break Some(asked),
-                    () = &mut change => break None,
-                    () = &mut tick => break None,
+                    asked = signals.next() => break Turn::Asked(asked),
+                    () = &mut change => break Turn::Look,
+                    () = &mut tick => break Turn::Tick,
                     () = endpoints.watch() => {}
                     Some(ended) = publishers.join_next() => http::pass_on_panic(ended),
                     Ok(()) = published.changed() => {
@@ -110,18 +106,15 @@ pub async fn run(
                 }
             }
         };
+        look = true;
         match turn {
-            None => {}
-            Some(Asked::Stop) => break,
-            Some(Asked::Reload) => {
+            Turn::Look => {}
+            Turn::Tick if Instant::now() >= next_look => {}
+            Turn::Tick => (lookout, look) = has_moved(lookout).await,
+            Turn::Asked(Asked::Stop) => break,
+            Turn::Asked(Asked::Reload) => {
                 manager::reloading();
-                let applied = async {
-                    let config = reload()?;
-                    let lookout = Lookout::open(&config, changed.clone(), start)?;
-                    endpoints.listen(&config, lookout.tls())?;
-                    Ok::<_, String>((config, lookout))
-                };
-                match applied.await {
+                match apply(reload(), &mut endpoints, &changed, start) {
                     Ok((config, anew)) => {
                         info!("the configuration was read again and is in force");
                         // What the Node was told already is not told again for a reload.
@@ -146,11 +139,65 @@ pub async fn run(
     Ok(())
 }
 
-/// Waits for a change and then for `debounce`, in which more changes are part of the same.
+fn tell_of(sandbox: &sandbox::Sandbox) {
+    for (layer, why) in &sandbox.layers {
+        if let Some(why) = why {
+            warn!(
+                layer = layer.as_str(),
+                "the sandbox lacks {layer}: {why}; the agent runs without"
+            );
+        }
+    }
+}
+
+/// Puts a configuration that was read again into force, as far as it can be refused.
+fn apply(
+    config: Result<Config, String>,
+    endpoints: &mut Endpoints,
+    changed: &watch::Sender<()>,
+    start: Instant,
+) -> Result<(Config, Lookout), String> {
+    let config = config?;
+    let lookout = Lookout::open(&config, changed.clone(), start)?;
+    endpoints.listen(&config, lookout.tls())?;
+    Ok((config, lookout))
+}
+
+/// Looks, where that may block.
+async fn observe(mut lookout: Lookout) -> (Lookout, Sighting) {
+    aside(move || {
+        let sighting = lookout.look();
+        (lookout, sighting)
+    })
+    .await
+}
+
+/// Whether other directories have to be watched, found where that may block.
+async fn has_moved(lookout: Lookout) -> (Lookout, bool) {
+    aside(move || {
+        let moved = lookout.has_moved();
+        (lookout, moved)
+    })
+    .await
+}
+
+/// What ends a wait.
+enum Turn {
+    /// Something changed.
+    Look,
+    /// It is time for the next look, or to see whether the watched directories are still the ones.
+    Tick,
+    /// A signal.
+    Asked(Asked),
+}
+
+/// Waits for a change and then for `debounce`, in which more changes are part of the same. The change
+/// stays marked: dropped half-way, the next call begins with it.
 async fn settled_change(changes: &mut watch::Receiver<()>, debounce: Duration) {
     if changes.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
+    changes.mark_changed();
     tokio::time::sleep(debounce).await;
 }
 

@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::host_root::HostPath;
 use crate::inventory::Timing;
 use crate::layout::Wishes;
+use crate::pki::renewal::Role;
 use crate::publish::http;
 use crate::publish::node;
 use crate::publish::node::wanted::Extras;
@@ -209,6 +210,7 @@ impl Settings {
                 annotate: self.node.annotate.unwrap_or(true),
                 spread: within("node.spread", self.node.spread, 60, 0..=3_600)?,
                 timeout: within("node.timeout", self.node.timeout, 15, 1..=300)?,
+                is_worker: self.layout.role == Some(Role::Worker),
                 extras: Extras {
                     condition_window: self.node.condition_window,
                     event: self.node.event.unwrap_or(false),

@@ -14,7 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2, readlinkat};
 use nix::sys::stat::Mode;
 use walkdir::WalkDir;
 use zeroize::Zeroizing;
@@ -177,6 +177,23 @@ impl HostRoot {
         self.open_beneath(path.as_path(), OFlag::O_PATH).is_ok()
     }
 
+    /// The names that a path leads through when it is a symbolic link, the last one included: a change
+    /// of any of them changes what is read under the path.
+    pub fn links(&self, path: &HostPath) -> Vec<HostPath> {
+        // The kernel's own limit for a path (path_resolution(7)).
+        const MOST: usize = 40;
+        let mut names = Vec::new();
+        let mut at = path.clone();
+        while names.len() < MOST {
+            let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+            let opened = self.open_beneath(at.as_path(), flags);
+            let Ok(target) = opened.and_then(|fd| readlinkat(&fd, "")) else { break };
+            at = at.parent().unwrap_or_else(HostPath::root).join(Path::new(&target));
+            names.push(at.clone());
+        }
+        names
+    }
+
     /// Names what is in a directory and, down to `depth`, beneath it, in bytewise order, leaving
     /// out directories; links are listed, not followed. Names for which `wanted` says no cost
     /// nothing; of the others at most `limit` are returned.
@@ -207,7 +224,11 @@ impl HostRoot {
                         listing.truncated = true;
                         break;
                     }
-                    listing.files.push(dir.join(name));
+                    let path = dir.join(name);
+                    if entry.path_is_symlink() {
+                        listing.links.push(path.clone());
+                    }
+                    listing.files.push(path);
                 }
                 Err(error) => {
                     let name = error.path().and_then(|p| p.strip_prefix(&start).ok());
@@ -242,7 +263,7 @@ impl HostRoot {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
         match errno {
             Errno::ENOENT => match self.open_beneath(path.as_path(), flags) {
-                Ok(fd) => match nix::fcntl::readlinkat(&fd, "") {
+                Ok(fd) => match readlinkat(&fd, "") {
                     Ok(target) => ReadError::DanglingLink(target.display().to_string()),
                     Err(_) => ReadError::NotFound,
                 },
@@ -265,6 +286,8 @@ impl HostRoot {
 pub struct Listing {
     /// Names that were wanted, bytewise.
     pub files: Vec<HostPath>,
+    /// Those of them that are symbolic links.
+    pub links: Vec<HostPath>,
     /// Subdirectories and entries that could not be looked at.
     pub errors: Vec<(HostPath, ReadError)>,
     /// Whether the limit cut the listing short.

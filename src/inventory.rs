@@ -6,11 +6,15 @@
 //!
 //! * another good state is taken at once;
 //! * while it is unreadable, torn or empty, its last good certificates stand, `stale`;
+//! * when it is whole but has fewer certificates that count than it had, those stand until the new
+//!   state was the same for the settle time;
 //! * when it is gone, its last good certificates stand, `stale`, until the machine has been quiet
 //!   for the settle time; if every leaf of its PKI directory or of the machine went with it, for
 //!   the grace. No longer than the grace in any case.
 //!
 //! All of it is memory of this process: after a restart an emptied directory is empty.
+
+mod last_good;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,10 +23,13 @@ use std::time::Duration;
 use crate::clock::{Moment, Timestamp};
 use crate::host_root::HostPath;
 use crate::pki::authority::{Standing, standings};
-use crate::pki::renewal::{EtcdTopology, RenewedBy, Role, Slot, holds, renewed_by};
+use crate::pki::renewal::{
+    EtcdTopology, Expected, RenewedBy, Role, Slot, expected, holds, renewed_by,
+};
 use crate::pki::{Certificate, Contents, Kind};
 use crate::problem::{Problem, Reason};
-use crate::scan::{File, Scan};
+use crate::scan::Scan;
+use last_good::{LastGood, Observed};
 
 /// How long to wait before something is taken for a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,22 +99,17 @@ pub struct Inventory {
 #[derive(Debug, Clone)]
 pub struct Settling {
     timing: Timing,
-    good: BTreeMap<HostPath, Remembered>,
+    good: LastGood,
     since: BTreeMap<Problem, Timestamp>,
     role: Option<Role>,
+    /// Since when nothing on the machine tells of its role any more.
+    role_gone_since: Option<Duration>,
     etcd_topology: Option<EtcdTopology>,
     last: Option<Fingerprint>,
     changed_at: Duration,
     settled: bool,
-}
-
-/// The last state of a file that had certificates.
-#[derive(Debug, Clone)]
-struct Remembered {
-    file: File,
-    /// Whether all of it could be read.
-    complete: bool,
-    gone_since: Option<Duration>,
+    /// Since when there is something to settle.
+    unsettled_since: Option<Duration>,
 }
 
 /// What two looks are compared by.
@@ -120,43 +122,52 @@ struct Fingerprint {
 
 impl Settling {
     /// Knows nothing yet.
-    pub const fn new(timing: Timing) -> Self {
+    pub fn new(timing: Timing) -> Self {
         Self {
             timing,
-            good: BTreeMap::new(),
+            good: LastGood::default(),
             since: BTreeMap::new(),
             role: None,
+            role_gone_since: None,
             etcd_topology: None,
             last: None,
             changed_at: Duration::ZERO,
             settled: false,
+            unsettled_since: None,
         }
     }
 
-    /// Goes on with another configuration: what the machine is may now be seen otherwise.
-    pub fn reconfigure(&mut self, timing: Timing) {
+    /// Goes on with another configuration: what the machine is may now be seen otherwise. Files that
+    /// the configuration added before and that are not `configured` now are forgotten.
+    pub fn reconfigure(&mut self, timing: Timing, configured: impl Fn(&HostPath) -> bool) {
         self.timing = timing;
         self.role = None;
         self.etcd_topology = None;
+        self.good.forget_unless(configured);
     }
 
     /// Takes in a look, and says what is to be believed now.
     pub fn take(&mut self, scan: Scan, now: Moment) -> Inventory {
         self.notice_change(&scan, now.monotonic);
+        let role = self.settle_role(scan.layout.role, now.monotonic);
+        let needed = self.needed(&scan, role);
+        let Observed { stale, gone, problems: more } = self.good.observe(
+            &scan,
+            |path| needed.iter().flatten().any(|needed| needed == path),
+            self.changed_at,
+            now.monotonic,
+            self.timing,
+        );
         let mut problems = scan.layout.problems.clone();
-        let unreadable = self.take_files(&scan, &mut problems);
-        let held = self.hold_vanished(&scan, now.monotonic, &mut problems);
-
-        let role = self.settle_role(scan.layout.role);
+        problems.extend(more);
         // Which files are there decides the topology, so it holds as long as a missing one does.
-        if !held || self.etcd_topology.is_none() {
+        if !gone || self.etcd_topology.is_none() {
             self.etcd_topology = scan.layout.etcd_topology;
         }
-        let entries = self.entries(&unreadable);
+        problems.extend(self.missing(&scan, &needed, role));
+        let entries = self.entries(role, &stale);
         let something = role == Role::Worker || entries.iter().any(Entry::counted);
-        self.settled = something
-            && (self.settled
-                || now.monotonic.saturating_sub(self.changed_at) >= self.timing.settle);
+        self.settle(something, now.monotonic);
         Inventory {
             os: scan.layout.os,
             hostname: scan.layout.hostname,
@@ -172,10 +183,13 @@ impl Settling {
     /// something settles, or a grace ends.
     pub fn deadline(&self, now: Duration) -> Option<Duration> {
         let quiet = self.changed_at.saturating_add(self.timing.settle);
-        let gone = self.good.values().filter_map(|r| r.gone_since);
-        let graces = gone.map(|since| since.saturating_add(self.timing.grace)).min();
-        let settles = (!self.settled || graces.is_some()).then_some(quiet);
-        settles.into_iter().chain(graces).filter(|deadline| *deadline > now).min()
+        let settles = (!self.settled || self.good.holds_gone()).then_some(quiet);
+        let grace = |since: Duration| since.saturating_add(self.timing.grace);
+        let at_the_latest = self.unsettled_since.filter(|_| !self.settled).map(grace);
+        let role = self.role_gone_since.map(grace);
+        let files = self.good.deadlines(self.timing);
+        let all = files.chain(settles).chain(at_the_latest).chain(role);
+        all.filter(|deadline| *deadline > now).min()
     }
 
     fn notice_change(&mut self, scan: &Scan, now: Duration) {
@@ -190,115 +204,101 @@ impl Settling {
         }
     }
 
-    /// Remembers what is good; returns the paths whose remembered state stands in for what is
-    /// there now.
-    fn take_files(&mut self, scan: &Scan, problems: &mut Vec<Problem>) -> BTreeSet<HostPath> {
-        let mut unreadable = BTreeSet::new();
-        for (path, file) in &scan.files {
-            problems.extend(file.problems(path));
-            let complete = file.contents.faults.is_empty();
-            let empty = file.contents.certificates.is_empty();
-            match self.good.get_mut(path) {
-                Some(known) if empty || (known.complete && !complete) => {
-                    known.gone_since = None;
-                    unreadable.insert(path.clone());
-                    if complete {
-                        problems.push(Problem {
-                            path: path.clone(),
-                            index: None,
-                            reason: Reason::NoCertificate,
-                            message: "it has no certificate any more; its last good one stands \
-                                      until expiryd is restarted"
-                                .to_owned(),
-                        });
-                    }
-                }
-                _ if empty => {}
-                _ => {
-                    let remembered = Remembered { file: file.clone(), complete, gone_since: None };
-                    self.good.insert(path.clone(), remembered);
-                }
-            }
+    /// Settles once the machine was quiet for the settle time. A file that never stops changing has
+    /// its own rules, and must not keep the rest unsettled for longer than the grace.
+    fn settle(&mut self, something: bool, now: Duration) {
+        if !something {
+            self.settled = false;
+            self.unsettled_since = None;
+            return;
         }
-        unreadable
-    }
-
-    /// Holds the last good state of what is gone, as long as it may be; says whether any is held.
-    fn hold_vanished(&mut self, scan: &Scan, now: Duration, problems: &mut Vec<Problem>) -> bool {
-        let live: BTreeSet<Slot> = scan
-            .files
-            .values()
-            .filter(|file| file.kind != Kind::Kubelet && has_leaf(file))
-            .map(|file| file.slot)
-            .collect();
-        let emptied = |slot: Slot| {
-            live.is_empty()
-                || (matches!(slot, Slot::ControlPlanePki | Slot::EtcdPki) && !live.contains(&slot))
-        };
+        let since = *self.unsettled_since.get_or_insert(now);
         let quiet = now.saturating_sub(self.changed_at) >= self.timing.settle;
-        let grace = self.timing.grace;
-        let mut held = false;
-        self.good.retain(|path, known| {
-            if scan.files.contains_key(path) {
-                return true;
-            }
-            if scan.layout.unlisted.iter().any(|directory| path.beneath(directory).is_some()) {
-                // Its directory cannot be read, which is a problem of its own: it may be there.
-                known.gone_since = None;
-                held = true;
-                return true;
-            }
-            let since = *known.gone_since.get_or_insert(now);
-            let over = now.saturating_sub(since) >= grace;
-            if over || (quiet && !emptied(known.file.slot)) {
-                return false;
-            }
-            held = true;
-            problems.push(Problem {
-                path: path.clone(),
-                index: None,
-                reason: Reason::Vanished,
-                message: "it is gone; its last good certificates stand until that is sure"
-                    .to_owned(),
-            });
-            true
-        });
-        held
+        let overdue = now.saturating_sub(since) >= self.timing.grace;
+        self.settled = self.settled || quiet || overdue;
     }
 
-    /// A control plane or etcd machine stays one for as long as this process lives: Machines are
-    /// replaced, not changed, and an emptied directory must not make a worker of it.
-    fn settle_role(&mut self, seen: Role) -> Role {
-        let role = match (self.role, seen) {
-            (Some(Role::ControlPlane), _) => Role::ControlPlane,
-            (Some(Role::Etcd), Role::Worker | Role::Unknown) => Role::Etcd,
+    /// A control plane or etcd machine stays one while anything tells so, and for the grace: Machines
+    /// are replaced, not changed, and an emptied directory must not make a worker of one.
+    fn settle_role(&mut self, seen: Role, now: Duration) -> Role {
+        let weaker = match (self.role, seen) {
+            (Some(Role::ControlPlane), Role::ControlPlane) => false,
+            (Some(Role::ControlPlane), _) | (Some(Role::Etcd), Role::Worker | Role::Unknown) => {
+                true
+            }
+            _ => false,
+        };
+        let role = match self.role {
+            Some(before) if weaker => {
+                let since = *self.role_gone_since.get_or_insert(now);
+                if now.saturating_sub(since) < self.timing.grace { before } else { seen }
+            }
             _ => seen,
         };
+        if role == seen {
+            self.role_gone_since = None;
+        }
         if self.role.replace(role).is_some_and(|before| before != role) {
             self.settled = false;
+            self.unsettled_since = None;
         }
         role
     }
 
-    fn entries(&self, unreadable: &BTreeSet<HostPath>) -> Vec<Entry> {
-        let last = self.last.as_ref();
+    /// The files that such a machine always has and that are not there, each by all its names.
+    fn needed(&self, scan: &Scan, role: Role) -> Vec<Vec<HostPath>> {
+        let etcd = self.etcd_topology.or(scan.layout.etcd_topology);
+        let all = expected(role, etcd).map(|Expected { slot, names }| {
+            let directory = match slot {
+                Slot::EtcdPki => &scan.layout.etcd_pki,
+                _ => &scan.layout.control_plane_pki,
+            };
+            names.iter().map(|name| directory.join(name)).collect::<Vec<_>>()
+        });
+        all.filter(|paths| !paths.iter().any(|path| scan.files.contains_key(path))).collect()
+    }
+
+    /// What is needed and was never good since the start: a date that nobody sees may be the earliest.
+    fn missing(&self, scan: &Scan, needed: &[Vec<HostPath>], role: Role) -> Vec<Problem> {
+        let unlisted = |path: &HostPath| {
+            scan.layout.unlisted.iter().any(|directory| path.beneath(directory).is_some())
+        };
+        let told = |path: &HostPath| self.good.knows(path) || unlisted(path);
+        let missing = needed.iter().filter(|paths| !paths.iter().any(told));
+        let problem = |paths: &Vec<HostPath>| {
+            let (path, others) = paths.split_first()?;
+            let others: Vec<_> = others.iter().map(|other| format!(", nor is {other}")).collect();
+            let nor = others.concat();
+            Some(Problem {
+                path: path.clone(),
+                index: None,
+                reason: Reason::Missing,
+                message: format!(
+                    "it is not there{nor}, and a working {role} machine has it; if this folder is not \
+                     the machine's PKI, or is not mounted here, mend that or set layout in the \
+                     configuration"
+                ),
+            })
+        };
+        missing.filter_map(problem).collect()
+    }
+
+    fn entries(&self, role: Role, stale: &BTreeSet<HostPath>) -> Vec<Entry> {
         let mut entries = Vec::new();
-        for (path, Remembered { file, .. }) in &self.good {
-            let there = last.is_some_and(|l| l.files.contains_key(path));
-            let stale = !there || unreadable.contains(path);
+        for (path, file) in self.good.files() {
             let holds = holds(file.slot, &file.name);
             let certificates = &file.contents.certificates;
             let judged = standings(holds, certificates).into_iter().zip(certificates);
             for (standing, (index, certificate)) in judged {
                 let renewed_by = (standing.counts || !standing.is_ca)
-                    .then(|| renewed_by(file.slot, &file.name, self.etcd_topology));
+                    .then(|| renewed_by(file.slot, &file.name, role, self.etcd_topology));
                 entries.push(Entry {
                     path: path.clone(),
                     index: *index,
                     kind: file.kind,
                     standing,
                     renewed_by,
-                    stale,
+                    stale: stale.contains(path),
                     certificate: Arc::clone(certificate),
                 });
             }
@@ -317,11 +317,6 @@ impl Settling {
         });
         dated.collect()
     }
-}
-
-fn has_leaf(file: &File) -> bool {
-    let standings = standings(holds(file.slot, &file.name), &file.contents.certificates);
-    standings.iter().any(|standing| standing.counts)
 }
 
 #[cfg(test)]

@@ -48,7 +48,13 @@ pub struct User {
     pub key: Option<String>,
     /// See [`User::key`]; base64. Erased from memory when dropped.
     pub key_data: Option<Zeroizing<String>>,
+    /// Whether it has a credential that is no certificate: a token, a password or a program.
+    pub other_credential: bool,
 }
+
+/// `clientcmd/api/v1.AuthInfo`, all but the client certificate and impersonation.
+const OTHER_CREDENTIALS: &[&str] =
+    &["token", "tokenFile", "username", "password", "exec", "auth-provider"];
 
 impl Kubeconfig {
     /// Reads a kubeconfig.
@@ -84,7 +90,9 @@ impl Kubeconfig {
                 })
             })?,
             users: named(&mut root, "users", "user", |user| {
+                let other_credential = OTHER_CREDENTIALS.iter().any(|key| user.has(key));
                 Ok(User {
+                    other_credential,
                     certificate: optional(user, "client-certificate")?,
                     certificate_data: optional(user, "client-certificate-data")?,
                     key: optional(user, "client-key")?,

@@ -11,7 +11,7 @@ use glob::Pattern;
 
 use crate::host_root::{HostPath, HostRoot};
 use crate::pki::Kind;
-use crate::pki::renewal::{EtcdTopology, RenewedBy, Role, Slot};
+use crate::pki::renewal::{EtcdTopology, Holds, RenewedBy, Role, Slot, holds};
 use crate::problem::Problem;
 use survey::Survey;
 
@@ -52,6 +52,24 @@ pub enum Place {
     Glob(Pattern),
 }
 
+impl ExtraSource {
+    /// Whether a file of this path could be one of its own.
+    fn covers(&self, path: &HostPath) -> bool {
+        match &self.place {
+            Place::File(file) => file == path,
+            Place::Directory(directory) => path.parent().as_ref() == Some(directory),
+            Place::Glob(pattern) => pattern.matches_path(path.as_path()),
+        }
+    }
+}
+
+impl Wishes {
+    /// Whether the configuration adds a source that a file of this path could belong to.
+    pub fn covers(&self, path: &HostPath) -> bool {
+        self.sources.iter().any(|source| source.covers(path))
+    }
+}
+
 /// A file to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
@@ -63,6 +81,20 @@ pub struct Source {
     pub kind: Kind,
     /// Its name within its slot, such as `etcd/peer.crt`.
     pub name: Vec<u8>,
+}
+
+impl Source {
+    /// What is read first where not everything can be: the files that such a machine has, then those
+    /// that the configuration adds, then whatever else is in a PKI directory.
+    fn rank(&self) -> u8 {
+        match self.slot {
+            Slot::ControlPlaneKubeconfig | Slot::KubeletClient => 0,
+            Slot::ControlPlanePki | Slot::EtcdPki => {
+                if holds(self.slot, &self.name) == Holds::Anything { 2 } else { 0 }
+            }
+            Slot::Configured(_) => 1,
+        }
+    }
 }
 
 /// A directory whose changes may change the report.
@@ -93,10 +125,22 @@ pub struct Layout {
     pub problems: Vec<Problem>,
     /// Directories that could not be listed: what is in them is not known to be gone.
     pub unlisted: Vec<HostPath>,
-    /// The PKI directories that this machine may have.
-    pub pki_directories: Vec<HostPath>,
+    /// Where the control plane's PKI is, there or not.
+    pub control_plane_pki: HostPath,
+    /// Where etcd's PKI is, there or not.
+    pub etcd_pki: HostPath,
     /// What to watch.
     pub watched: Vec<Watched>,
+}
+
+impl Layout {
+    /// Watches for a change of one more file.
+    pub fn watch_named(&mut self, path: &HostPath) {
+        if let Some(directory) = path.parent() {
+            let name = Some(path.file_name().to_vec());
+            self.watched.push(Watched { directory, name, awaited: false });
+        }
+    }
 }
 
 /// Looks at the machine. At most `limit` files become sources; more are a problem.
@@ -141,7 +185,8 @@ pub fn look(root: &HostRoot, wishes: &Wishes, limit: usize) -> Layout {
         sources,
         problems,
         unlisted,
-        pki_directories: vec![control_plane, etcd],
+        control_plane_pki: control_plane,
+        etcd_pki: etcd,
         watched,
     }
 }

@@ -44,7 +44,8 @@ pub struct Fault {
 }
 
 impl Fault {
-    fn of_file(reason: Reason, message: impl Into<String>) -> Self {
+    /// One of the file as a whole.
+    pub fn of_file(reason: Reason, message: impl Into<String>) -> Self {
         Self { index: None, reason, message: message.into() }
     }
 }
@@ -57,11 +58,14 @@ pub struct Contents {
     pub certificates: Vec<(usize, Arc<Certificate>)>,
     /// What could not be read.
     pub faults: Vec<Fault>,
+    /// Files that a kubeconfig names instead of embedding a certificate, as it writes them.
+    pub references: Vec<String>,
 }
 
 impl Contents {
-    fn fault(fault: Fault) -> Self {
-        Self { certificates: Vec::new(), faults: vec![fault] }
+    /// Nothing but this fault.
+    pub fn fault(fault: Fault) -> Self {
+        Self { faults: vec![fault], ..Self::default() }
     }
 }
 

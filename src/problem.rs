@@ -10,6 +10,8 @@ closed_list! {
         PermissionDenied = "permission-denied",
         /// A configured source that is not there.
         NotFound = "not-found",
+        /// A file that every working machine of this kind has is not there.
+        Missing = "missing",
         /// A symbolic link to something that is not there.
         DanglingLink = "dangling-link",
         /// Symbolic links that lead in a circle.

@@ -72,26 +72,63 @@ impl Scanner {
     /// Looks now. `now` serves only to mistrust files that changed in this very second.
     pub fn look(&mut self, now: Timestamp) -> Scan {
         let mut layout = layout::look(&self.root, &self.wishes, self.limits.files);
-        let mut known = std::mem::take(&mut self.known);
+        let mut pass = Pass { before: std::mem::take(&mut self.known), parsed: 0, now };
         let mut files = BTreeMap::new();
-        let mut parsed = 0;
         for Source { path, slot, kind, name } in std::mem::take(&mut layout.sources) {
-            let seen = known.remove(&path).filter(|known| known.kind == kind);
-            let contents = match self.glance(&path, seen) {
-                Glimpse::Same(known) => self.remember(&path, known, now),
-                Glimpse::New(glance) => {
-                    parsed += 1;
-                    match self.parse(&path, &glance, kind) {
-                        Ok(known) => self.remember(&path, known, now),
-                        Err(error) => Arc::new(unreadable(&error)),
-                    }
-                }
-                Glimpse::Gone => continue,
-                Glimpse::Failed(error) => Arc::new(unreadable(&error)),
-            };
-            files.insert(path, File { slot, kind, name, contents });
+            if let Some(contents) = self.contents(&path, kind, &mut pass) {
+                files.insert(path, File { slot, kind, name, contents });
+            }
         }
-        Scan { layout, files, parsed }
+        for (kubeconfig, slot, name) in references(&files) {
+            let path = kubeconfig.parent().unwrap_or_else(HostPath::root).join(name);
+            if files.contains_key(&path) {
+                continue;
+            }
+            layout.watch_named(&path);
+            match self.reference(&path, &mut pass) {
+                Ok(contents) => {
+                    let name = path.file_name().to_vec();
+                    files.insert(path, File { slot, kind: Kind::File, name, contents });
+                }
+                Err((reason, why)) => layout.problems.push(Problem {
+                    path: kubeconfig,
+                    index: None,
+                    reason,
+                    message: format!("its client-certificate is {path}, and {why}"),
+                }),
+            }
+        }
+        Scan { layout, files, parsed: pass.parsed }
+    }
+
+    /// What a file that a kubeconfig names holds.
+    fn reference(
+        &mut self,
+        path: &HostPath,
+        pass: &mut Pass,
+    ) -> Result<Arc<Contents>, (Reason, &'static str)> {
+        if path.file_name().ends_with(b".key") {
+            return Err((Reason::BadKubeconfig, "expiryd opens no *.key"));
+        }
+        let contents = self.contents(path, Kind::File, pass);
+        contents.ok_or((Reason::NotFound, "there is no such file"))
+    }
+
+    /// What a file holds, as far as it can be read; `None` when it is not there.
+    fn contents(&mut self, path: &HostPath, kind: Kind, pass: &mut Pass) -> Option<Arc<Contents>> {
+        let seen = pass.before.remove(path).filter(|known| known.kind == kind);
+        match self.glance(path, seen) {
+            Glimpse::Same(known) => Some(self.remember(path, known, pass.now)),
+            Glimpse::New(glance) => {
+                pass.parsed += 1;
+                Some(match self.parse(path, &glance, kind) {
+                    Ok(known) => self.remember(path, known, pass.now),
+                    Err(error) => Arc::new(unreadable(&error)),
+                })
+            }
+            Glimpse::Gone => None,
+            Glimpse::Failed(error) => Some(Arc::new(unreadable(&error))),
+        }
     }
 
     fn glance(&self, path: &HostPath, seen: Option<Known>) -> Glimpse {
@@ -129,6 +166,22 @@ impl Scanner {
     }
 }
 
+/// One look, as far as it has got.
+struct Pass {
+    /// What the look before remembered.
+    before: BTreeMap<HostPath, Known>,
+    parsed: usize,
+    now: Timestamp,
+}
+
+/// The files that kubeconfigs name: the kubeconfig, its slot, and the name as it is written there.
+fn references(files: &BTreeMap<HostPath, File>) -> Vec<(HostPath, Slot, String)> {
+    let named = files.iter().flat_map(|(path, file)| {
+        file.contents.references.iter().map(|name| (path.clone(), file.slot, name.clone()))
+    });
+    named.collect()
+}
+
 enum Glimpse {
     Same(Known),
     New(Glance),
@@ -141,8 +194,7 @@ fn unreadable(error: &ReadError) -> Contents {
 }
 
 fn fault(reason: Reason, message: &str) -> Contents {
-    let fault = Fault { index: None, reason, message: message.to_owned() };
-    Contents { certificates: Vec::new(), faults: vec![fault] }
+    Contents::fault(Fault::of_file(reason, message))
 }
 
 impl File {

@@ -21,6 +21,10 @@ use targets::Targets;
 /// How often to look while inotify does not work, and to try whether it works again.
 pub const POLL: Duration = Duration::from_secs(30);
 
+/// How often the directories that are watched are compared with those that the names lead to now: one
+/// that was replaced, or that something was mounted over, tells inotify nothing.
+pub const COMPARE: Duration = Duration::from_secs(30);
+
 /// Watches the directories of the machine that matter.
 #[derive(Debug)]
 pub struct Watch {
@@ -60,6 +64,15 @@ impl Watch {
         match &self.state {
             State::Polling { problem, .. } => Some(problem),
             State::Idle | State::Watching { .. } => None,
+        }
+    }
+
+    /// Whether `wanted` leads to other directories than those that are watched. Costs an open(2) for
+    /// each of them and reads nothing.
+    pub fn has_moved(&self, root: &HostRoot, wanted: &[Watched]) -> bool {
+        match &self.state {
+            State::Watching { targets, .. } => *targets != Targets::find(root, wanted),
+            State::Idle | State::Polling { .. } => false,
         }
     }
 

@@ -104,6 +104,11 @@ impl ApiServer {
         self.state.lock().unwrap().annotations.clone()
     }
 
+    /// Waits until the Node's annotations are as described.
+    pub fn when(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        wait_for(what, || Some(self.annotations()).filter(|annotations| is(annotations)))
+    }
+
     pub fn annotate(&self, key: &str, value: &str) {
         self.state.lock().unwrap().annotations[key] = value.into();
     }

@@ -249,3 +249,59 @@ fn what_may_not_be_read_is_a_problem_with_owner_and_mode() {
     let message = report["problems"][0]["message"].as_str().unwrap();
     assert!(message.contains("mode 0000") && message.contains("CAP_DAC_READ_SEARCH"), "{message}");
 }
+
+/// A kubeconfig whose user has these fields.
+fn kubeconfig(user: &str) -> String {
+    format!("users: [{{name: u, user: {{{user}}}}}]\n")
+}
+
+#[test]
+fn a_certificate_that_a_kubeconfig_names_instead_of_holding_it_is_a_source_of_its_own() {
+    let host = Host::like("rhel-control-plane-external-etcd");
+    let named = "client-certificate: client.pem, client-certificate-data: ''";
+    host.write("etc/kubernetes/scheduler.conf", kubeconfig(named));
+    host.write("etc/kubernetes/client.pem", Specimen::leaf("20261201000000Z").pem());
+    let report = host.report(&[]);
+    assert_eq!(earliest(&report), "2026-12-01T00:00:00Z /etc/kubernetes/client.pem");
+    assert_eq!(report["earliest"]["renewedBy"], "machine-rollout");
+    assert_eq!(report["status"], "ok");
+}
+
+#[test]
+fn a_kubeconfig_without_a_certificate_is_a_problem_unless_it_has_another_credential() {
+    for (user, problem) in [
+        ("client-certificate: /nowhere.crt", Some("not-found")),
+        ("client-certificate: pki/apiserver.key", Some("bad-kubeconfig")),
+        ("client-certificate-data: ''", Some("no-certificate")),
+        ("token: ''", Some("no-certificate")),
+        ("token: secret", None),
+        ("exec: {command: x}", None),
+    ] {
+        let host = Host::like("rhel-control-plane-external-etcd");
+        host.write("etc/kubernetes/scheduler.conf", kubeconfig(user));
+        let expected = problem.map(|reason| format!("/etc/kubernetes/scheduler.conf {reason}"));
+        assert_eq!(problems(&host.report(&[])), Vec::from_iter(expected), "{user}");
+    }
+}
+
+#[test]
+fn ten_thousand_other_files_hide_none_that_matters() {
+    let host = Host::like("rhel-control-plane-external-etcd");
+    for n in 0..10_001 {
+        host.write(&format!("etc/kubernetes/pki/aaa-{n}.crt"), "");
+    }
+    let report = host.report(&[]);
+    assert_eq!(
+        earliest(&report),
+        "2027-02-01T06:00:00Z /etc/kubernetes/pki/apiserver-etcd-client.crt"
+    );
+    assert_eq!(report["machineRollout"]["notAfter"], "2027-11-23T18:00:07Z");
+    assert!(problems(&report).iter().any(|problem| problem.ends_with(" too-many")));
+}
+
+#[test]
+fn a_file_whose_name_is_its_suffix_is_one_too() {
+    let host = Host::like("ubuntu-etcd");
+    host.write("etc/etcd/pki/.crt", Specimen::leaf("20261201000000Z").pem());
+    assert_eq!(earliest(&host.report(&[])), "2026-12-01T00:00:00Z /etc/etcd/pki/.crt");
+}

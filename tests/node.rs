@@ -13,6 +13,9 @@ use crate::specimen::Specimen;
 /// Settles and publishes at once; nothing here is about waiting.
 pub const AT_ONCE: &str = "settle = \"0s\"\n[node]\nspread = \"0s\"\n";
 
+/// Cluster API's key.
+const EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
+
 const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 
 /// A control plane whose kubelet talks to this server.
@@ -30,9 +33,17 @@ fn joined(host: &Host, server: &ApiServer, client: &Pair) {
 }
 
 pub fn kubeconfig(host: &Host, server: &str) {
+    trusting(host, server, "/etc/kubernetes/pki/ca.crt");
+}
+
+fn kubeconfig_with(host: &Host, server: &ApiServer, authority: &str) {
+    trusting(host, &format!("https://{}", server.address), authority);
+}
+
+fn trusting(host: &Host, server: &str, authority: &str) {
     let text = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
-         clusters: [{{name: k, cluster: {{server: '{server}', certificate-authority: /etc/kubernetes/pki/ca.crt}}}}]\n\
+         clusters: [{{name: k, cluster: {{server: '{server}', certificate-authority: {authority}}}}}]\n\
          contexts: [{{name: x, context: {{cluster: k, user: u}}}}]\n\
          users: [{{name: u, user: {{client-certificate: {CURRENT}, client-key: {CURRENT}}}}}]\n"
     );
@@ -90,6 +101,7 @@ fn the_first_settled_report_is_one_merge_patch_of_the_nodes_annotations() {
             "expiryd.dev/earliest-expiry": "2027-02-01T06:00:00Z",
             "expiryd.dev/earliest-certificate": "/etc/kubernetes/pki/apiserver-etcd-client.crt",
             "expiryd.dev/status": "ok",
+            "expiryd.dev/held": null,
             "expiryd.dev/observed-at": null,
         })
     );
@@ -109,8 +121,7 @@ fn nothing_is_said_twice_and_a_change_is_said_at_once() {
     assert_eq!(server.requests().len(), 1);
     host.write("etc/kubernetes/pki/apiserver.crt", Specimen::leaf("20270615000000Z").pem());
     let requests = server.wait_for_requests(2);
-    let expiry = "machine.cluster.x-k8s.io/certificates-expiry";
-    assert_eq!(requests[1].body["metadata"]["annotations"][expiry], "2027-06-15T00:00:00Z");
+    assert_eq!(requests[1].body["metadata"]["annotations"][EXPIRY], "2027-06-15T00:00:00Z");
 }
 
 #[test]
@@ -127,7 +138,7 @@ fn an_answer_of_the_server_does_not_make_a_change_go_unseen() {
 }
 
 #[test]
-fn a_date_that_no_longer_exists_is_removed_and_never_written_empty() {
+fn a_date_that_does_not_exist_is_removed_and_never_written_empty() {
     let server = ApiServer::start();
     let host = Host::bare("ubuntu");
     host.write("etc/kubernetes/pki/sa.pub", "");
@@ -136,9 +147,9 @@ fn a_date_that_no_longer_exists_is_removed_and_never_written_empty() {
     joined(&host, &server, &server.authority.client("system:node:cp-1", 2100));
     let agent = Agent::start(&host, AT_ONCE);
     stands(&agent, "accepted");
-    let annotations = &server.requests()[0].body["metadata"]["annotations"];
-    let expiry = "machine.cluster.x-k8s.io/certificates-expiry";
-    assert!(annotations.as_object().unwrap().contains_key(expiry) && annotations[expiry].is_null());
+    let annotations = &server.wait_for_requests(2)[1].body["metadata"]["annotations"];
+    assert!(annotations.as_object().unwrap().contains_key(EXPIRY) && annotations[EXPIRY].is_null());
+    assert_eq!(annotations["expiryd.dev/status"], "degraded", "it has no apiserver.crt");
 }
 
 #[test]
@@ -167,19 +178,93 @@ fn a_degraded_report_is_published_with_its_last_good_date() {
     let agent = Agent::start(&host, AT_ONCE);
     stands(&agent, "accepted");
     host.write("etc/kubernetes/pki/apiserver-etcd-client.crt", "");
-    let requests = server.wait_for_requests(2);
-    let annotations = &requests[1].body["metadata"]["annotations"];
-    assert_eq!(annotations["expiryd.dev/status"], "degraded");
+    let annotations = server.when("degraded", |node| node["expiryd.dev/status"] == "degraded");
     assert_eq!(annotations["expiryd.dev/earliest-expiry"], "2027-02-01T06:00:00Z");
+    assert!(annotations["expiryd.dev/held"].is_null(), "nothing earlier had to be held");
+}
+
+/// What hides the earliest date, on a machine whose agent starts then.
+fn hide(host: &Host, how: &str) {
+    let path = "etc/kubernetes/pki/apiserver.crt";
+    match how {
+        "torn" => host.write(path, "-----BEGIN CERTIFICATE-----\nMII"),
+        "a dangling link" => {
+            host.remove(path);
+            host.link(path, "/nowhere");
+        }
+        "gone" => host.remove(path),
+        "all gone" => fs::remove_dir_all(host.path("etc/kubernetes/pki/")).unwrap(),
+        "10,000 other files" => {
+            for n in 0..10_001 {
+                host.write(&format!("etc/kubernetes/pki/aaa-{n}.crt"), "");
+            }
+        }
+        how => panic!("{how}"),
+    }
 }
 
 #[test]
-fn a_worker_takes_back_what_was_written_earlier_and_else_writes_nothing() {
+fn after_a_restart_the_nodes_dates_move_no_later_whatever_hides_the_earliest() {
+    let (early, renewed) = ("2026-12-24T00:00:00Z", "2027-06-01T00:00:00Z");
+    for how in ["torn", "a dangling link", "gone", "all gone", "10,000 other files"] {
+        let server = ApiServer::start();
+        let host = control_plane(&server);
+        // The CA is kept where the PKI is not.
+        host.write("etc/kubernetes/ca.crt", server.authority.pem());
+        kubeconfig_with(&host, &server, "/etc/kubernetes/ca.crt");
+        let apiserver = "etc/kubernetes/pki/apiserver.crt";
+        host.write(apiserver, Specimen::leaf("20261224000000Z").pem());
+        let agent = Agent::start(&host, AT_ONCE);
+        server.when("the date", |node| node[EXPIRY] == early);
+        drop(agent);
+
+        hide(&host, how);
+        for restart in 1..=2 {
+            let agent = Agent::start(&host, &format!("{AT_ONCE}[limits]\nfiles = 100\n"));
+            let held = server.when("a degraded report", |node| {
+                node["expiryd.dev/status"] == "degraded" && stands(&agent, "accepted").is_object()
+            });
+            assert_eq!(held[EXPIRY], early, "{how}, restart {restart}");
+            assert_eq!(held["expiryd.dev/earliest-expiry"], early, "{how}, restart {restart}");
+            if how != "10,000 other files" {
+                assert_eq!(held["expiryd.dev/held"], "true", "{how}, restart {restart}");
+                assert_eq!(held["expiryd.dev/earliest-certificate"], format!("/{apiserver}"));
+                let message = stands(&agent, "accepted")["message"].clone();
+                assert!(message.as_str().is_some_and(|m| m.contains("keeps")), "{message}");
+            }
+        }
+        if how == "torn" {
+            // The next good report says how it is.
+            host.write(apiserver, Specimen::leaf("20270601000000Z").pem());
+            let _agent = Agent::start(&host, AT_ONCE);
+            let good = server.when("a good report", |node| node["expiryd.dev/status"] == "ok");
+            assert_eq!((&good[EXPIRY], &good["expiryd.dev/held"]), (&json!(renewed), &Value::Null));
+        }
+    }
+}
+
+#[test]
+fn an_agent_that_can_never_read_everything_follows_a_renewal() {
+    let server = ApiServer::start();
+    let host = control_plane(&server);
+    host.write("etc/kubernetes/pki/broken.crt", "never a certificate");
+    let apiserver = "etc/kubernetes/pki/apiserver.crt";
+    for date in ["20261224000000Z", "20270124000000Z"] {
+        host.write(apiserver, Specimen::leaf(date).pem());
+        let _agent = Agent::start(&host, AT_ONCE);
+        let date = format!("{}-{}-{}T00:00:00Z", &date[..4], &date[4..6], &date[6..8]);
+        let node = server.when(&date, |node| node[EXPIRY] == date.as_str());
+        assert_eq!(node["expiryd.dev/status"], "degraded");
+    }
+}
+
+#[test]
+fn a_worker_takes_back_what_a_worker_wrote_and_else_writes_nothing() {
     for written in [true, false] {
         let server = ApiServer::start();
         if written {
             server.annotate("expiryd.dev/status", "ok");
-            server.annotate("machine.cluster.x-k8s.io/certificates-expiry", "2027-01-01T00:00:00Z");
+            server.annotate("expiryd.dev/earliest-expiry", "2027-01-01T00:00:00Z");
         }
         server.annotate("somebody.else/key", "stays");
         let host = Host::like("ubuntu-worker");
@@ -190,6 +275,29 @@ fn a_worker_takes_back_what_was_written_earlier_and_else_writes_nothing() {
         assert_eq!(methods, if written { vec!["GET", "PATCH"] } else { vec!["GET"] });
         assert_eq!(server.annotations(), json!({ "somebody.else/key": "stays" }));
     }
+}
+
+#[test]
+fn what_looks_like_a_worker_removes_no_date_from_a_control_planes_node_unless_it_is_told_to() {
+    let server = ApiServer::start();
+    server.annotate("expiryd.dev/status", "ok");
+    server.annotate(EXPIRY, "2027-01-01T00:00:00Z");
+    let before = server.annotations();
+    // As in a container on Bottlerocket that has /var/lib/kubelet mounted and not /var/lib/kubeadm.
+    let host = Host::like("bottlerocket-control-plane-external-etcd");
+    fs::remove_dir_all(host.path("var/lib/kubeadm")).unwrap();
+    let kubelet = "etc/kubernetes/kubelet/kubeconfig";
+    joined(&host, &server, &server.authority.client("system:node:cp-1", 2100));
+    fs::rename(host.path("etc/kubernetes/kubelet.conf"), host.path(kubelet)).unwrap();
+    let agent = Agent::start(&host, AT_ONCE);
+    let message = stands(&agent, "failing")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("layout.role = \"worker\""), "{message}");
+    assert_eq!(server.annotations(), before);
+    drop(agent);
+
+    let agent = Agent::start(&host, &format!("{AT_ONCE}[layout]\nrole = \"worker\"\n"));
+    stands(&agent, "accepted");
+    assert_eq!(server.annotations(), json!({}));
 }
 
 #[test]

@@ -13,9 +13,10 @@ fn document(path: &str) -> String {
 fn documents() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-    let docs = names.filter_map(|name| Some(format!("docs/{}", name.to_str()?)));
+    let docs =
+        names.filter_map(|name| Some(format!("docs/{}.md", name.to_str()?.strip_suffix(".md")?)));
     let top = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(str::to_owned);
-    let all = top.into_iter().chain(docs.filter(|path| path.ends_with(".md")));
+    let all = top.into_iter().chain(docs);
     all.map(|path| (path.clone(), document(&path))).collect()
 }
 

@@ -46,6 +46,8 @@ impl Etcd {
     fn install(&self, pair: &Pair) {
         self.host.write(&format!("{PKI}/server.crt"), &pair.certificate);
         self.host.write(&format!("{PKI}/server.key"), &pair.key);
+        // A machine that etcdadm made has it, too.
+        self.host.write(&format!("{PKI}/peer.crt"), self.server().certificate);
     }
 
     /// An agent on loopback and, where there is one, another address.

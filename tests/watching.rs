@@ -1,9 +1,11 @@
 //! Changes are seen without waiting for the tick, also those that inotify alone would miss.
 
 use std::fs;
+use std::panic::AssertUnwindSafe;
 use std::process::Command;
+use std::time::Duration;
 
-use crate::harness::{Agent, Host, expiryd, problems, skip, wait_for};
+use crate::harness::{Agent, Host, expiryd, problems, skip, wait_for, wait_up_to};
 use crate::specimen::Specimen;
 
 /// Only inotify can show a change before the test gives up.
@@ -82,6 +84,60 @@ fn a_secret_volumes_data_link_is_followed() {
     host.link("secret/..data_tmp", "..2");
     fs::rename(host.path("secret/..data_tmp"), host.path("secret/..data")).unwrap();
     sees(&agent, 2026);
+}
+
+#[test]
+fn a_links_target_that_is_rewritten_in_another_directory_is_seen() {
+    let host = Host::like("ubuntu-etcd");
+    host.write("data/live/custom.crt", leaf(2026));
+    host.link("data/current", "live/custom.crt");
+    host.link("etc/etcd/pki/custom.crt", "/data/current");
+    let agent = Agent::start(&host, NO_TICK);
+    sees(&agent, 2026);
+    host.write("data/live/custom.crt", leaf(2025));
+    sees(&agent, 2025);
+    // The link on the way leads elsewhere.
+    host.write("data/next/custom.crt", leaf(2024));
+    host.link("data/new", "next/custom.crt");
+    fs::rename(host.path("data/new"), host.path("data/current")).unwrap();
+    sees(&agent, 2024);
+}
+
+/// What inotify cannot tell is found when the directories are compared, every 30 seconds.
+fn sees_by_comparing(agent: &Agent, year: u16) {
+    let date = format!("{year}-01-01T00:00:00Z");
+    wait_up_to(Duration::from_secs(60), &date, || {
+        (agent.report()["earliest"]["notAfter"] == date.as_str()).then_some(())
+    });
+}
+
+#[test]
+fn a_parent_directory_that_is_replaced_is_noticed_without_a_tick() {
+    let host = Host::like("ubuntu-etcd");
+    let agent = Agent::start(&host, NO_TICK);
+    agent.report();
+    fs::rename(host.path("etc"), host.path("etc.old")).unwrap();
+    host.write("etc/etcd/pki/server.crt", leaf(2026));
+    sees_by_comparing(&agent, 2026);
+    host.write("etc/etcd/pki/server.crt", leaf(2025));
+    sees(&agent, 2025);
+}
+
+#[test]
+fn a_mount_over_the_pki_is_noticed_without_a_tick() {
+    let host = Host::like("ubuntu-etcd");
+    host.write("new/server.crt", leaf(2026));
+    let agent = Agent::start(&host, NO_TICK);
+    agent.report();
+    let pki = host.path("etc/etcd/pki");
+    let mount = Command::new("mount").arg("--bind").arg(host.path("new")).arg(&pki).output();
+    if !mount.unwrap().status.success() {
+        skip("only root can mount one directory over another");
+        return;
+    }
+    let seen = std::panic::catch_unwind(AssertUnwindSafe(|| sees_by_comparing(&agent, 2026)));
+    assert!(Command::new("umount").arg("--lazy").arg(&pki).status().unwrap().success());
+    seen.unwrap();
 }
 
 #[test]

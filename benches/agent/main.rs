@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::cast_precision_loss,
     clippy::indexing_slicing,
+    clippy::print_stderr,
     clippy::print_stdout,
     clippy::panic,
     dead_code,

@@ -54,7 +54,7 @@ impl Core {
 
     pub(super) fn reconfigure(&mut self, config: Config) {
         if config.host_root == self.config.host_root {
-            self.settling.reconfigure(config.timing);
+            self.settling.reconfigure(config.timing, |path| config.wishes.covers(path));
         } else {
             self.settling = Settling::new(config.timing);
         }
@@ -74,7 +74,7 @@ impl Core {
             self.vitals.last_change = Some(at.wall);
         }
         self.count(&report, took, polling);
-        self.status = format!("{}: {}", report.status, report.line());
+        self.status = format!("{}: {}", report.status, report.date());
         self.serve(report);
         self.wait(at, polling)
     }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::clock::{Moment, Timestamp};
 use crate::config::Config;
 use crate::host_root::HostRoot;
-use crate::layout::{self, Wishes};
+use crate::layout::{self, Watched, Wishes};
 use crate::problem::Problem;
 use crate::publish::http::tls::{Keeper, Tls};
 use crate::scan::{Scan, Scanner};
@@ -23,6 +23,8 @@ pub(super) struct Lookout {
     root: Arc<HostRoot>,
     scanner: Scanner,
     watch: Watch,
+    /// What the last look wanted to be watched.
+    watched: Vec<Watched>,
     wishes: Wishes,
     keeper: Keeper,
     tls: Tls,
@@ -57,7 +59,7 @@ impl Lookout {
         let mut keeper = Keeper::new(config.tls.clone());
         let (tls, _) = keeper.look(&root, &layout::etcd_pki(&root, &config.wishes));
         let (watch, wishes) = (Watch::new(changed), config.wishes.clone());
-        Ok(Self { root, scanner, watch, wishes, keeper, tls, start })
+        Ok(Self { root, scanner, watch, watched: Vec::new(), wishes, keeper, tls, start })
     }
 
     /// How to serve as of the last look.
@@ -67,6 +69,11 @@ impl Lookout {
 
     pub(super) fn host_root(&self) -> Arc<HostRoot> {
         Arc::clone(&self.root)
+    }
+
+    /// Whether the directories that are watched are no longer the ones that matter.
+    pub(super) fn has_moved(&self) -> bool {
+        self.watch.has_moved(&self.root, &self.watched)
     }
 
     /// Looks, and looks again when something may have changed before it was watched.
@@ -85,6 +92,7 @@ impl Lookout {
                 }
             }
         }
+        self.watched = std::mem::take(&mut scan.layout.watched);
         let tls_problem;
         (self.tls, tls_problem) = self.keeper.look(&self.root, &etcd_pki);
         let watch_problem = self.watch.problem().cloned();

@@ -37,6 +37,18 @@ impl Map {
         Some(self.0.swap_remove(at).1).filter(|node| !matches!(node, Node::Null))
     }
 
+    /// Whether a key has a value; null and empty text are none.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|(name, node)| {
+            name == key
+                && match node {
+                    Node::Null => false,
+                    Node::Text(text) => !text.is_empty(),
+                    Node::List(_) | Node::Map(_) => true,
+                }
+        })
+    }
+
     /// Takes a text out.
     pub(super) fn text(&mut self, key: &str) -> Result<Option<Zeroizing<String>>, Unreadable> {
         match self.take(key) {

@@ -1,7 +1,6 @@
 //! Walks the places where certificates may be and notes what is there.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -9,18 +8,22 @@ use glob::{MatchOptions, Pattern};
 
 use super::{Evidence, ExtraSource, Place, Source, Watched};
 use crate::host_root::{HostPath, HostRoot, ReadError};
-use crate::pki::renewal::{CONTROL_PLANE_KUBECONFIGS, Holds, Slot, holds};
+use crate::pki::renewal::{CONTROL_PLANE_KUBECONFIGS, Holds, Slot, holds, known_names};
 use crate::problem::{Problem, Reason};
 
 /// Directories beneath the fixed part of a `**` pattern that are looked into.
 const GLOB_DEPTH: usize = 8;
 
-/// Static pods of a control plane, where the kubelet of kubeadm looks for them.
-const MANIFESTS: &[&str] = &[
-    "/etc/kubernetes/manifests/kube-apiserver.yaml",
-    "/etc/kubernetes/manifests/kube-controller-manager.yaml",
-    "/etc/kubernetes/manifests/kube-scheduler.yaml",
-];
+/// Where the kubelet looks for static pods: kubeadm's folder, and Bottlerocket's
+/// (`api/bootstrap-containers` and `api/static-pods`, `STATIC_POD_DIR`).
+const MANIFESTS: &[&str] = &["/etc/kubernetes/manifests", "/etc/kubernetes/static-pods"];
+
+/// Static pods of a control plane.
+const CONTROL_PLANE_PODS: &[&str] =
+    &["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+
+/// Links whose targets' directories are watched, too; beyond them the tick finds what changes.
+const LINKS: usize = 100;
 
 pub(super) struct Survey<'a> {
     root: &'a HostRoot,
@@ -30,6 +33,8 @@ pub(super) struct Survey<'a> {
     problems: Vec<Problem>,
     unlisted: Vec<HostPath>,
     watched: Vec<Watched>,
+    /// How many names of links are watched.
+    links: usize,
 }
 
 impl<'a> Survey<'a> {
@@ -41,6 +46,7 @@ impl<'a> Survey<'a> {
             problems: Vec::new(),
             unlisted: Vec::new(),
             watched: Vec::new(),
+            links: 0,
         }
     }
 
@@ -49,16 +55,28 @@ impl<'a> Survey<'a> {
     pub(super) fn pki(&mut self, directory: &HostPath, slot: Slot) {
         self.watch_named(directory, true);
         for directory_in_it in [directory.clone(), directory.join("etcd")] {
-            let wanted = |name: &Path| has_suffix(name, &["crt"]);
+            let wanted = |name: &Path| has_suffix(name, &[b".crt"]);
             for path in self.list(&directory_in_it, 1, false, wanted) {
-                let name = path.beneath(directory).map(|name| name.as_os_str().as_bytes().to_vec());
-                self.add(Source { name: name.unwrap_or_default(), slot, kind: slot.kind(), path });
+                self.add_beneath(directory, slot, path);
+            }
+            // A directory of ten thousand other files must not hide the ones that matter.
+            if self.unlisted.contains(&directory_in_it) {
+                for path in known_names(slot).map(|name| directory.join(name)) {
+                    if self.there(&path) {
+                        self.add_beneath(directory, slot, path);
+                    }
+                }
             }
             self.watch(directory_in_it, None, false);
             if slot == Slot::EtcdPki {
                 break;
             }
         }
+    }
+
+    fn add_beneath(&mut self, directory: &HostPath, slot: Slot, path: HostPath) {
+        let name = path.beneath(directory).map(|name| name.as_os_str().as_bytes().to_vec());
+        self.add(Source { name: name.unwrap_or_default(), slot, kind: slot.kind(), path });
     }
 
     /// The control plane's kubeconfigs beside its PKI.
@@ -96,7 +114,7 @@ impl<'a> Survey<'a> {
             Place::Directory(path) => {
                 self.watch_named(path, true);
                 self.watch(path.clone(), None, false);
-                let wanted = |name: &Path| has_suffix(name, &["crt", "pem"]);
+                let wanted = |name: &Path| has_suffix(name, &[b".crt", b".pem"]);
                 for path in self.list(path, 1, true, wanted) {
                     self.add(source(path));
                 }
@@ -121,30 +139,47 @@ impl<'a> Survey<'a> {
     /// What tells which machine this is.
     pub(super) fn evidence(&self, control_plane: &HostPath, etcd: &HostPath) -> Evidence {
         let has = |name: &str| self.sources.contains_key(&control_plane.join(name));
-        let known = |source: &Source| match source.slot {
-            Slot::ControlPlaneKubeconfig => true,
-            Slot::ControlPlanePki => {
-                holds(source.slot, &source.name) != Holds::Anything && source.name != b"ca.crt"
-            }
-            Slot::EtcdPki | Slot::KubeletClient | Slot::Configured(_) => false,
+        let known = |source: &&Source| {
+            source.slot == Slot::ControlPlanePki
+                && holds(source.slot, &source.name) != Holds::Anything
+                && source.name != b"ca.crt"
+        };
+        let kubeconfigs =
+            self.sources.values().filter(|source| source.slot == Slot::ControlPlaneKubeconfig);
+        let manifest = |directory: &&str| {
+            let directory = HostPath::root().join(directory);
+            CONTROL_PLANE_PODS
+                .iter()
+                .any(|pod| self.root.exists(&directory.join(format!("{pod}.yaml"))))
         };
         Evidence {
             etcd_pki: self.root.exists(etcd),
-            control_plane: self.sources.values().any(known)
+            // People copy admin.conf to other machines; a control plane has more than one of them.
+            control_plane: self.sources.values().any(|source| known(&source))
+                || kubeconfigs.count() > 1
                 || self.root.exists(&control_plane.join("sa.pub"))
-                || MANIFESTS.iter().any(|path| self.root.exists(&HostPath::root().join(path))),
+                || MANIFESTS.iter().any(manifest),
             joined: has("ca.crt"),
             etcd_ca: has("etcd/ca.crt"),
             etcd_server: has("etcd/server.crt"),
         }
     }
 
+    /// What was found. Of more files than the limit those that mean something come first, and the
+    /// directories of the rest count as not listed: what was in them is not known to be gone.
     pub(super) fn finish(mut self) -> (Vec<Source>, Vec<Problem>, Vec<HostPath>, Vec<Watched>) {
-        if let Some((first_left_out, _)) = self.sources.iter().nth(self.limit) {
-            let path = first_left_out.clone();
-            self.too_many(path);
+        let mut sources: Vec<_> = std::mem::take(&mut self.sources).into_values().collect();
+        if sources.len() > self.limit {
+            sources.sort_by_key(Source::rank);
+            let cut_off = sources.split_off(self.limit);
+            if let Some(first) = cut_off.first() {
+                self.too_many(first.path.clone());
+            }
+            for directory in cut_off.iter().filter_map(|source| source.path.parent()) {
+                self.not_listed(directory);
+            }
+            sources.sort_by(|a, b| a.path.cmp(&b.path));
         }
-        let sources = self.sources.into_values().take(self.limit).collect();
         (sources, self.problems, self.unlisted, self.watched)
     }
 
@@ -187,6 +222,12 @@ impl<'a> Survey<'a> {
                 for (path, error) in listing.errors {
                     self.unreadable(path, &error);
                 }
+                if listing.truncated {
+                    self.not_listed(directory.clone());
+                }
+                for link in &listing.links {
+                    self.watch_links(link);
+                }
                 listing.files
             }
             Err(ReadError::NotFound) if !required => Vec::new(),
@@ -199,9 +240,15 @@ impl<'a> Survey<'a> {
 
     fn unreadable(&mut self, path: HostPath, error: &ReadError) {
         if *error != ReadError::NotFound {
-            self.unlisted.push(path.clone());
+            self.not_listed(path.clone());
         }
         self.problems.push(Problem::unreadable(path, error));
+    }
+
+    fn not_listed(&mut self, directory: HostPath) {
+        if !self.unlisted.contains(&directory) {
+            self.unlisted.push(directory);
+        }
     }
 
     fn too_many(&mut self, path: HostPath) {
@@ -222,17 +269,38 @@ impl<'a> Survey<'a> {
         self.watched.push(Watched { directory, name, awaited });
     }
 
-    /// Watches the directory that holds `path` for that name alone.
+    /// Watches for a change of what a link leads to, and of the links on the way.
+    fn watch_links(&mut self, path: &HostPath) {
+        for name in self.root.links(path) {
+            if self.links < LINKS {
+                self.links += 1;
+                self.watch_name(&name, false);
+            }
+        }
+    }
+
+    /// Watches the directory that holds `path` for that name alone, and what the name leads to.
     fn watch_named(&mut self, path: &HostPath, awaited: bool) {
+        self.watch_name(path, awaited);
+        self.watch_links(path);
+    }
+
+    fn watch_name(&mut self, path: &HostPath, awaited: bool) {
         if let Some(parent) = path.parent() {
             self.watch(parent, Some(path.file_name()), awaited);
         }
     }
 }
 
-fn has_suffix(name: &Path, suffixes: &[&str]) -> bool {
-    let suffix = name.extension().and_then(OsStr::to_str).unwrap_or_default();
-    suffixes.iter().any(|wanted| suffix.eq_ignore_ascii_case(wanted))
+/// Whether a name ends so; `.crt` alone does.
+fn has_suffix(name: &Path, suffixes: &[&[u8]]) -> bool {
+    let name = name.as_os_str().as_bytes();
+    suffixes.iter().any(|suffix| {
+        let start = name.len().checked_sub(suffix.len());
+        start
+            .and_then(|start| name.get(start..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+    })
 }
 
 /// The directories of a pattern before its first wildcard, and how deep to look beneath them.

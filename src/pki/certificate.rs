@@ -187,13 +187,13 @@ fn ca_flag(value: &[u8]) -> Option<bool> {
         None => (false, content.strip_prefix(FALSE).unwrap_or(content)),
     };
     // pathLenConstraint, an INTEGER from 0 on in as few bytes as it needs.
-    match path_length {
-        [] => Some(ca),
-        [0x02, 0x01, 0x00..=0x7F]
-        | [0x02, 0x02, 0x00, 0x80..=0xFF]
-        | [0x02, 0x02, 0x01..=0x7F, _] => Some(ca),
-        _ => None,
-    }
+    let is_readable = matches!(
+        path_length,
+        [] | [0x02, 0x01, 0x00..=0x7F]
+            | [0x02, 0x02, 0x00, 0x80..=0xFF]
+            | [0x02, 0x02, 0x01..=0x7F, _]
+    );
+    is_readable.then_some(ca)
 }
 
 fn key_cert_sign(tbs: &TbsCertificate<'_>) -> bool {
@@ -204,7 +204,7 @@ fn key_cert_sign(tbs: &TbsCertificate<'_>) -> bool {
 }
 
 /// How the two dates are written; `None` when they cannot be found again in the DER.
-fn times<'a>(tbs: &'a [u8]) -> Option<[Any<'a>; 2]> {
+fn times(tbs: &[u8]) -> Option<[Any<'_>; 2]> {
     let (_, tbs) = Any::from_der(tbs).ok()?;
     let (mut rest, first) = Any::from_der(tbs.data).ok()?;
     // version is optional, then come serialNumber, signature, issuer.

@@ -1,7 +1,7 @@
 //! Client certificates embedded in a kubeconfig (`users[].user.client-certificate-data`).
 //!
 //! All users count, also those that current-context does not name. Keys and tokens are not
-//! decoded, and a certificate that the kubeconfig only points to is a source of its own.
+//! decoded. A file that is named instead (`users[].user.client-certificate`) is a source of its own.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,9 +23,19 @@ pub(super) fn read(bytes: &[u8]) -> Contents {
     }
     let mut contents = Contents::default();
     let mut next = 0;
-    for data in users.into_iter().filter_map(|user| user.certificate_data) {
+    for user in users {
+        // client-go: data that is there outweighs the file.
+        let data = user.certificate_data.unwrap_or_default();
         let data: String = data.split_ascii_whitespace().collect();
         if data.is_empty() {
+            match user.certificate.filter(|file| !file.is_empty()) {
+                Some(file) => contents.references.push(file),
+                None if user.other_credential => {}
+                None => contents.faults.push(Fault::of_file(
+                    Reason::NoCertificate,
+                    "a user in it has neither a client certificate nor another credential",
+                )),
+            }
             continue;
         }
         let Ok(pem) = STANDARD.decode(&data) else {

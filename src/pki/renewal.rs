@@ -89,30 +89,45 @@ pub enum Holds {
 
 /// What a file holds, as far as its name tells.
 pub fn holds(slot: Slot, file: &[u8]) -> Holds {
-    match (slot, file) {
-        (Slot::ControlPlaneKubeconfig | Slot::KubeletClient, _) => Holds::Leaf,
-        (Slot::ControlPlanePki, b"ca.crt" | b"front-proxy-ca.crt" | b"etcd/ca.crt")
-        | (Slot::EtcdPki, b"ca.crt") => Holds::Ca,
-        (Slot::ControlPlanePki | Slot::EtcdPki, _) if listed(slot, file).is_some() => Holds::Leaf,
-        _ => Holds::Anything,
+    match (slot, known(slot, file)) {
+        (Slot::ControlPlaneKubeconfig | Slot::KubeletClient, _) | (_, Some(Known::Leaf(_))) => {
+            Holds::Leaf
+        }
+        (_, Some(Known::Ca)) => Holds::Ca,
+        (_, None) => Holds::Anything,
     }
 }
 
-/// Who renews the leaf in a file.
-pub fn renewed_by(slot: Slot, file: &[u8], etcd: Option<EtcdTopology>) -> RenewedBy {
+/// Who renews the leaf in a file of a machine with this role.
+pub fn renewed_by(slot: Slot, file: &[u8], role: Role, etcd: Option<EtcdTopology>) -> RenewedBy {
     use RenewedBy::{EtcdRollout, Kubelet, MachineRollout, Operator};
     match slot {
         Slot::Configured(by) => by,
         Slot::KubeletClient => Kubelet,
+        // Somebody copied it there.
+        Slot::ControlPlaneKubeconfig if matches!(role, Role::Etcd | Role::Worker) => Operator,
         Slot::ControlPlaneKubeconfig => MachineRollout,
-        Slot::ControlPlanePki | Slot::EtcdPki => match (listed(slot, file), etcd) {
-            (Some(MadeBy::Node), _)
-            | (Some(MadeBy::NodeIfStacked), Some(EtcdTopology::Stacked)) => MachineRollout,
-            (Some(MadeBy::EtcdClientSecret), _)
-            | (Some(MadeBy::NodeIfStacked), Some(EtcdTopology::External) | None) => EtcdRollout,
-            (Some(MadeBy::User) | None, _) => Operator,
+        Slot::ControlPlanePki | Slot::EtcdPki => match (known(slot, file), etcd) {
+            (Some(Known::Leaf(MadeBy::Node)), _)
+            | (Some(Known::Leaf(MadeBy::NodeIfStacked)), Some(EtcdTopology::Stacked)) => {
+                MachineRollout
+            }
+            (Some(Known::Leaf(MadeBy::EtcdClientSecret)), _)
+            | (Some(Known::Leaf(MadeBy::NodeIfStacked)), Some(EtcdTopology::External) | None) => {
+                EtcdRollout
+            }
+            (Some(Known::Leaf(MadeBy::User) | Known::Ca) | None, _) => Operator,
         },
     }
+}
+
+/// What is known of a file by its name.
+#[derive(Clone, Copy)]
+enum Known {
+    /// It holds CA certificates.
+    Ca,
+    /// It holds a leaf.
+    Leaf(MadeBy),
 }
 
 /// Who makes a known leaf file.
@@ -128,32 +143,83 @@ enum MadeBy {
     User,
 }
 
-/// The known leaf files.
+/// The files of a control plane's PKI.
 ///
-/// Sources: kubeadm `phases/certs/certlist.go`; etcdadm `certs/certs.go`; EKS Anywhere
-/// `pkg/clusterapi/etcd.go` for `server-etcd-client.crt`; the Bottlerocket bootstrap's
-/// `kubeadm/utils.go` for `kubelet-serving.crt`.
-fn listed(slot: Slot, file: &[u8]) -> Option<MadeBy> {
-    match (slot, file) {
-        (
-            Slot::ControlPlanePki,
-            b"apiserver.crt"
-            | b"apiserver-kubelet-client.crt"
-            | b"front-proxy-client.crt"
-            | b"etcd/server.crt"
-            | b"etcd/peer.crt"
-            | b"etcd/healthcheck-client.crt",
-        )
-        | (
-            Slot::EtcdPki,
-            b"server.crt" | b"peer.crt" | b"etcdctl-etcd-client.crt" | b"apiserver-etcd-client.crt",
-        ) => Some(MadeBy::Node),
-        (Slot::ControlPlanePki, b"apiserver-etcd-client.crt") => Some(MadeBy::NodeIfStacked),
-        // Bottlerocket's name for the certificate out of the Secret.
-        (Slot::ControlPlanePki, b"server-etcd-client.crt") => Some(MadeBy::EtcdClientSecret),
-        (Slot::ControlPlanePki, b"kubelet-serving.crt") => Some(MadeBy::User),
-        _ => None,
+/// Sources: kubeadm `phases/certs/certlist.go`; EKS Anywhere `pkg/clusterapi/etcd.go` for
+/// `server-etcd-client.crt`, Bottlerocket's name for the certificate out of the Secret; the
+/// Bottlerocket bootstrap's `kubeadm/utils.go` for `kubelet-serving.crt`.
+const CONTROL_PLANE_FILES: &[(&str, Known)] = &[
+    ("ca.crt", Known::Ca),
+    ("front-proxy-ca.crt", Known::Ca),
+    ("etcd/ca.crt", Known::Ca),
+    ("apiserver.crt", Known::Leaf(MadeBy::Node)),
+    ("apiserver-kubelet-client.crt", Known::Leaf(MadeBy::Node)),
+    ("front-proxy-client.crt", Known::Leaf(MadeBy::Node)),
+    ("apiserver-etcd-client.crt", Known::Leaf(MadeBy::NodeIfStacked)),
+    ("server-etcd-client.crt", Known::Leaf(MadeBy::EtcdClientSecret)),
+    ("etcd/server.crt", Known::Leaf(MadeBy::Node)),
+    ("etcd/peer.crt", Known::Leaf(MadeBy::Node)),
+    ("etcd/healthcheck-client.crt", Known::Leaf(MadeBy::Node)),
+    ("kubelet-serving.crt", Known::Leaf(MadeBy::User)),
+];
+
+/// The files of an etcd machine's PKI (etcdadm `certs/certs.go`).
+const ETCD_FILES: &[(&str, Known)] = &[
+    ("ca.crt", Known::Ca),
+    ("server.crt", Known::Leaf(MadeBy::Node)),
+    ("peer.crt", Known::Leaf(MadeBy::Node)),
+    ("etcdctl-etcd-client.crt", Known::Leaf(MadeBy::Node)),
+    ("apiserver-etcd-client.crt", Known::Leaf(MadeBy::Node)),
+];
+
+const fn known_files(slot: Slot) -> &'static [(&'static str, Known)] {
+    match slot {
+        Slot::ControlPlanePki => CONTROL_PLANE_FILES,
+        Slot::EtcdPki => ETCD_FILES,
+        Slot::ControlPlaneKubeconfig | Slot::KubeletClient | Slot::Configured(_) => &[],
     }
+}
+
+fn known(slot: Slot, file: &[u8]) -> Option<Known> {
+    let same = |(name, _): &&(&str, Known)| name.as_bytes() == file;
+    known_files(slot).iter().find(same).map(|(_, known)| *known)
+}
+
+/// Every name that means something in a PKI directory.
+pub fn known_names(slot: Slot) -> impl Iterator<Item = &'static str> {
+    known_files(slot).iter().map(|(name, _)| *name)
+}
+
+/// A leaf file that a working machine always has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expected {
+    /// The PKI that it belongs to.
+    pub slot: Slot,
+    /// The names that it may have beneath the PKI's directory; one of them is there.
+    pub names: &'static [&'static str],
+}
+
+/// The leaf files that a machine of this kind cannot work without (kubeadm `phases/certs/certlist.go`,
+/// etcdadm `certs/certs.go`). While nothing tells the topology, nothing of etcd is expected.
+pub fn expected(role: Role, etcd: Option<EtcdTopology>) -> impl Iterator<Item = Expected> {
+    const ETCD_CLIENT: &[&str] = &["apiserver-etcd-client.crt", "server-etcd-client.crt"];
+    const CONTROL_PLANE: &[&[&str]] =
+        &[&["apiserver.crt"], &["apiserver-kubelet-client.crt"], &["front-proxy-client.crt"]];
+    const STACKED: &[&[&str]] =
+        &[ETCD_CLIENT, &["etcd/server.crt"], &["etcd/peer.crt"], &["etcd/healthcheck-client.crt"]];
+    const ETCD: &[&[&str]] = &[&["server.crt"], &["peer.crt"]];
+    let (slot, always, with_etcd): (_, &[&[&str]], &[&[&str]]) = match (role, etcd) {
+        (Role::ControlPlane, None) => (Slot::ControlPlanePki, CONTROL_PLANE, &[]),
+        (Role::ControlPlane, Some(EtcdTopology::External)) => {
+            (Slot::ControlPlanePki, CONTROL_PLANE, &[ETCD_CLIENT])
+        }
+        (Role::ControlPlane, Some(EtcdTopology::Stacked)) => {
+            (Slot::ControlPlanePki, CONTROL_PLANE, STACKED)
+        }
+        (Role::Etcd, _) => (Slot::EtcdPki, ETCD, &[]),
+        (Role::Worker | Role::Unknown, _) => (Slot::EtcdPki, &[], &[]),
+    };
+    always.iter().chain(with_etcd).map(move |names| Expected { slot, names })
 }
 
 #[cfg(test)]

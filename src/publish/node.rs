@@ -31,6 +31,8 @@ pub struct Settings {
     pub spread: Duration,
     /// How long a request may take, from the name of the server to the end of its answer.
     pub timeout: Duration,
+    /// Whether the configuration, and not only a look at the machine, says that it is a worker.
+    pub is_worker: bool,
     /// What is told beyond the annotations.
     pub extras: Extras,
 }
@@ -57,7 +59,7 @@ pub async fn publish(root: Arc<HostRoot>, settings: Settings, mut lines: Lines) 
         + usize::from(settings.extras.condition_window.is_some())
         + usize::from(settings.extras.event);
     let mut tracks: Vec<_> =
-        TRACKS.iter().take(wished).map(|name| Track::new(name, spread, settings.timeout)).collect();
+        TRACKS.iter().take(wished).map(|name| Track::new(name, spread, settings)).collect();
     loop {
         let page = lines.pages.borrow_and_update().clone();
         let wants = page.map_or([None, None, None], |page| wants(&page, settings.extras));

@@ -42,6 +42,10 @@ struct Procedure {
     slot: Slot,
     directory: &'static str,
     leaves: [&'static str; 3],
+    /// A leaf that nothing touches, later than the others.
+    untouched: Option<(&'static str, Arc<Contents>)>,
+    /// Where the control plane's etcd runs.
+    etcd: Option<EtcdTopology>,
     /// Place 3 is `ca.crt`.
     operations: Vec<Operation>,
     contents: BTreeMap<(usize, Content), Arc<Contents>>,
@@ -73,7 +77,7 @@ impl Procedure {
             holds(file, Content::Old, old.as_bytes());
             holds(file, Content::New, new.as_bytes());
         }
-        Self { role, slot, directory, leaves, operations, contents }
+        Self { role, slot, directory, leaves, untouched: None, etcd: None, operations, contents }
     }
 
     /// `kubeadm certs renew`: each file is truncated and written again, in this order.
@@ -106,7 +110,13 @@ impl Procedure {
     fn bottlerocket() -> Self {
         let leaves = ["apiserver.crt", "front-proxy-client.crt", "server-etcd-client.crt"];
         let machine = (Role::ControlPlane, Slot::ControlPlanePki, "var/lib/kubeadm/pki");
-        Self::new(machine, leaves, [0, 1, 2].map(rewritten).concat())
+        let late = Specimen::leaf("20290101000000Z").pem();
+        let late = Arc::new(read(Kind::File, late.as_bytes()));
+        Self {
+            untouched: Some(("apiserver-kubelet-client.crt", late)),
+            etcd: Some(EtcdTopology::External),
+            ..Self::new(machine, leaves, [0, 1, 2].map(rewritten).concat())
+        }
     }
 
     fn directory(&self) -> HostPath {
@@ -121,20 +131,26 @@ impl Procedure {
             let file = File { slot: self.slot, kind: Kind::File, name: name_bytes, contents };
             Some((self.directory().join(name), file))
         });
+        let untouched = self.untouched.iter().map(|(name, contents)| {
+            let (contents, name_bytes) = (Arc::clone(contents), name.as_bytes().to_vec());
+            let file = File { slot: self.slot, kind: Kind::File, name: name_bytes, contents };
+            (self.directory().join(name), file)
+        });
         Scan {
             layout: Layout {
                 os: "ubuntu".to_owned(),
                 // What an emptied directory makes the machine look like.
                 role: if disk.now.iter().all(Option::is_none) { Role::Unknown } else { self.role },
-                etcd_topology: Some(EtcdTopology::External),
+                etcd_topology: self.etcd,
                 hostname: None,
                 sources: Vec::new(),
                 problems: Vec::new(),
                 unlisted: Vec::new(),
-                pki_directories: vec![self.directory()],
+                control_plane_pki: self.directory(),
+                etcd_pki: self.directory(),
                 watched: Vec::new(),
             },
-            files: files.collect(),
+            files: files.chain(untouched).collect(),
             parsed: 0,
         }
     }

@@ -1,12 +1,12 @@
 //! The table, row by row against EKS Anywhere's renewal procedures.
 
-use super::{EtcdTopology, Holds, RenewedBy, Slot, holds, renewed_by};
+use super::{EtcdTopology, Holds, RenewedBy, Role, Slot, expected, holds, known_names, renewed_by};
 
 const STACKED: Option<EtcdTopology> = Some(EtcdTopology::Stacked);
 const EXTERNAL: Option<EtcdTopology> = Some(EtcdTopology::External);
 
 fn of(slot: Slot, file: &str, etcd: Option<EtcdTopology>) -> RenewedBy {
-    renewed_by(slot, file.as_bytes(), etcd)
+    renewed_by(slot, file.as_bytes(), Role::ControlPlane, etcd)
 }
 
 #[test]
@@ -67,4 +67,28 @@ fn files_that_hold_cas_are_known_by_their_place() {
     assert_eq!(holds(Slot::ControlPlanePki, b"apiserver.crt"), Holds::Leaf);
     assert_eq!(holds(Slot::EtcdPki, b"etcd/ca.crt"), Holds::Anything);
     assert_eq!(holds(Slot::Configured(RenewedBy::Operator), b"ca.crt"), Holds::Anything);
+}
+
+#[test]
+fn a_kubeconfig_that_was_copied_to_a_worker_is_the_operators() {
+    let by = |role| renewed_by(Slot::ControlPlaneKubeconfig, b"admin.conf", role, None);
+    assert_eq!(by(Role::ControlPlane), RenewedBy::MachineRollout);
+    assert_eq!(by(Role::Worker), RenewedBy::Operator);
+}
+
+#[test]
+fn what_is_expected_of_a_machine_is_a_known_leaf_of_its_pki() {
+    let count = |role, etcd| {
+        let all: Vec<_> = expected(role, etcd).collect();
+        for name in all.iter().flat_map(|e| e.names) {
+            assert_eq!(holds(all[0].slot, name.as_bytes()), Holds::Leaf, "{name}");
+            assert!(known_names(all[0].slot).any(|known| known == *name), "{name}");
+        }
+        all.len()
+    };
+    assert_eq!(count(Role::ControlPlane, STACKED), 7);
+    assert_eq!(count(Role::ControlPlane, EXTERNAL), 4);
+    assert_eq!(count(Role::ControlPlane, None), 3);
+    assert_eq!(count(Role::Etcd, None), 2);
+    assert_eq!((count(Role::Worker, None), count(Role::Unknown, None)), (0, 0));
 }

@@ -117,7 +117,7 @@ fn info(c: &ReportedCertificate) -> Labels {
 const fn word(reason: Reason) -> &'static str {
     match reason {
         Reason::PermissionDenied => "permission_denied",
-        Reason::NotFound | Reason::Vanished => "not_found",
+        Reason::NotFound | Reason::Missing | Reason::Vanished => "not_found",
         Reason::DanglingLink | Reason::LinkLoop => "broken_symlink",
         Reason::BadPem => "bad_pem",
         Reason::NoCertificate => "no_certificate_found",

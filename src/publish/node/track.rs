@@ -7,6 +7,7 @@ use hyper::{Method, StatusCode};
 use serde_json::Value;
 use tracing::{info, warn};
 
+use super::Settings;
 use super::client::{self, Answer, Call};
 use super::identity::{Identity, Missing};
 use super::schedule::Schedule;
@@ -23,6 +24,8 @@ pub(super) struct Track {
     pub(super) publication: Publication,
     /// How long a request may take.
     timeout: Duration,
+    /// Whether the configuration says that this machine is a worker.
+    is_worker: bool,
     /// The condition's last value, and when it turned.
     turned: Option<(bool, Timestamp)>,
 }
@@ -35,7 +38,7 @@ struct Failure {
 
 impl Track {
     /// Publishes nothing before `not_before`.
-    pub(super) const fn new(name: &'static str, not_before: Duration, timeout: Duration) -> Self {
+    pub(super) const fn new(name: &'static str, not_before: Duration, settings: Settings) -> Self {
         Self {
             schedule: Schedule::new(not_before),
             publication: Publication {
@@ -44,7 +47,8 @@ impl Track {
                 last_success: None,
                 message: None,
             },
-            timeout,
+            timeout: settings.timeout,
+            is_worker: settings.is_worker,
             turned: None,
         }
     }
@@ -68,7 +72,7 @@ impl Track {
             }
         };
         match self.send(identity, &want).await {
-            Ok(()) => {
+            Ok(remark) => {
                 let now = Timestamp::now();
                 self.publication.last_success = Some(now);
                 if let Want::Condition { expiring, .. } = want {
@@ -80,7 +84,7 @@ impl Track {
                 if news && self.publication.state == State::Accepted {
                     info!(node = %identity.node, "{}: the change was accepted", self.publication.name);
                 }
-                self.stands(State::Accepted, None);
+                self.stands(State::Accepted, remark);
             }
             Err(Failure { why, retry_after }) => {
                 self.schedule.failed(retry_after, start.elapsed(), fastrand::f64());
@@ -103,9 +107,16 @@ impl Track {
         self.publication.message = message;
     }
 
-    async fn send(&self, identity: &Identity, want: &Want) -> Result<(), Failure> {
+    /// Sends it; returns what there is to say of it all the same.
+    async fn send(&self, identity: &Identity, want: &Want) -> Result<Option<String>, Failure> {
         let now = Timestamp::now();
         let node = format!("/api/v1/nodes/{}", identity.node);
+        let get = |path: &str| Call {
+            method: Method::GET,
+            path: path.to_owned(),
+            content_type: "",
+            body: None,
+        };
         let patch = |path: &str, content_type, body| Call {
             method: Method::PATCH,
             path: format!("{path}?fieldManager=expiryd"),
@@ -113,15 +124,29 @@ impl Track {
             body: Some(body),
         };
         let call = match want {
-            Want::Annotations(annotations) => {
-                patch(&node, MERGE, wanted::annotations_patch(annotations, now))
+            Want::Annotations(annotations) if annotations.is_degraded() => {
+                let found = self.accepted(identity, get(&node)).await?;
+                let held = annotations.clone().held_against(&found);
+                self.accepted(identity, patch(&node, MERGE, held.patch(now))).await?;
+                return Ok(held.holds());
             }
+            Want::Annotations(annotations) => patch(&node, MERGE, annotations.patch(now)),
             Want::NoAnnotations => {
-                let get =
-                    Call { method: Method::GET, path: node.clone(), content_type: "", body: None };
-                let found = self.accepted(identity, get).await?;
+                let found = self.accepted(identity, get(&node)).await?;
                 if !wanted::carries_annotations(&found) {
-                    return Ok(());
+                    return Ok(None);
+                }
+                if !self.is_worker && wanted::is_of_a_control_plane(&found) {
+                    return Err(Failure {
+                        why: format!(
+                            "this machine looks like a worker, but its Node {} is that of a control \
+                             plane, and keeps its annotations; if the PKI is not mounted where expiryd \
+                             looks, mount it; if the machine is a worker, set layout.role = \"worker\" to \
+                             have them removed",
+                            identity.node
+                        ),
+                        retry_after: Some(Duration::from_hours(1)),
+                    });
                 }
                 patch(&node, MERGE, wanted::removal_patch())
             }
@@ -138,7 +163,7 @@ impl Track {
                 body: Some(wanted::event(&identity.node, key, message, now)),
             },
         };
-        self.accepted(identity, call).await.map(|_| ())
+        self.accepted(identity, call).await.map(|_| None)
     }
 
     /// Asks, and takes everything but success as a failure, in words that name who must act.
