@@ -3,11 +3,14 @@
 //! A procedure is the list of what it does to files. After each of its operations the agent may not
 //! look at all, look once, or look twice with a pause shorter than the settle time between; all
 //! combinations are tried. What is published after each look must be what holds: for each file its
-//! date if it is whole, else its last one; never later, never nothing.
+//! date if it is whole, else its last one; never later, never nothing. The Node outlives every agent and
+//! its date, too, is never later than what holds.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::clock::{Moment, Timestamp};
 use crate::host_root::HostPath;
@@ -16,6 +19,7 @@ use crate::layout::Layout;
 use crate::pki::renewal::{EtcdTopology, Role, Slot};
 use crate::pki::specimen::Specimen;
 use crate::pki::{Contents, Kind, read};
+use crate::publish::node::wanted::{self, Want};
 use crate::report::{Report, Status};
 use crate::scan::{File, Scan};
 
@@ -198,25 +202,52 @@ struct Agent {
     now: Duration,
     /// Whether it was there before the renewal began.
     knows: bool,
+    /// The machine's Node, which outlives the agent.
+    node: Value,
 }
 
 impl Agent {
-    fn started(now: Duration, knows: bool) -> Self {
-        Self { settling: Settling::new(TIMING), now, knows }
+    fn started(now: Duration, knows: bool, node: Value) -> Self {
+        Self { settling: Settling::new(TIMING), now, knows, node }
     }
 
     fn look(&mut self, procedure: &Procedure, disk: &Disk) -> Report {
         let wall = Timestamp::from_unix(1_800_000_000 + i64::try_from(self.now.as_secs()).unwrap());
         let inventory =
             self.settling.take(procedure.scan(disk), Moment { monotonic: self.now, wall });
-        Report::of(inventory, Vec::new(), wall)
+        let report = Report::of(inventory, Vec::new(), wall);
+        self.annotate(&report);
+        report
+    }
+
+    /// Writes to the Node what the publisher would.
+    fn annotate(&mut self, report: &Report) {
+        match wanted::annotations(report) {
+            None => {}
+            Some(Want::Annotations(new)) => {
+                let new = if new.is_degraded() { new.held_against(&self.node) } else { new };
+                self.node = new.patch(report.observed_at);
+            }
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+
+    /// Whether the Node's date is there and no later than the earliest that is true.
+    fn check_node(&self, disk: &Disk, trail: &[Choice]) {
+        let date = &self.node["metadata"]["annotations"]["expiryd.dev/earliest-expiry"];
+        let date = date.as_str().map(|date| date.replace(['-', ':', 'T'], ""));
+        assert!(date.is_some_and(|date| *date <= *disk.earliest()), "after {trail:?}");
     }
 
     /// Looks, and holds what is published against what is true.
     fn check(&mut self, procedure: &Procedure, disk: &Disk, trail: &[Choice]) {
         let report = self.look(procedure, disk);
-        // Only a settled report of a restarted agent is acted on.
-        if self.knows || report.settled {
+        // An etcd machine has no Node.
+        if procedure.role == Role::ControlPlane {
+            self.check_node(disk, trail);
+        }
+        // What a restarted agent believes is a fact only once everything is there again.
+        if self.knows || (report.settled && disk.not_whole() == 0) {
             assert_eq!(published(&report).as_deref(), Some(disk.earliest()), "after {trail:?}");
         }
         if self.knows {
@@ -272,7 +303,8 @@ fn explore(
             agent.check(procedure, &disk, trail);
         }
         if matches!(choice, Choice::LookPauseLook) {
-            agent.now += PAUSE;
+            // An agent that was restarted may believe what it sees before the renewal is over.
+            agent.now += if agent.knows { PAUSE } else { TIMING.settle };
             agent.check(procedure, &disk, trail);
         }
         tried += explore(procedure, step + 1, &disk, &agent, trail);
@@ -283,7 +315,7 @@ fn explore(
 
 /// An agent that has watched the machine for a while.
 fn settled(procedure: &Procedure) -> Agent {
-    let mut agent = Agent::started(Duration::ZERO, true);
+    let mut agent = Agent::started(Duration::ZERO, true, Value::Null);
     agent.look(procedure, &Disk::before());
     agent.now += TIMING.settle;
     assert!(agent.look(procedure, &Disk::before()).settled);
@@ -300,7 +332,8 @@ fn every_restart_holds(procedure: &Procedure) {
     for killed_after in 1..=procedure.operations.len() {
         let mut disk = Disk::before();
         procedure.operations[..killed_after].iter().for_each(|operation| disk.apply(*operation));
-        let agent = Agent::started(Duration::from_mins(1), false);
+        let node = settled(procedure).node;
+        let agent = Agent::started(Duration::from_mins(1), false, node);
         explore(procedure, killed_after, &disk, &agent, &mut Vec::new());
     }
 }
