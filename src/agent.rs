@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::failure::Failure;
 use crate::publish::http::{self, Answers, Pulse};
 use crate::publish::node;
 use crate::system::signals::{Asked, Signals};
@@ -39,14 +40,15 @@ const LOOK: Duration = Duration::from_mins(1);
 /// configuration's addresses. `reload` reads the configuration anew when SIGHUP asks for it.
 ///
 /// # Errors
-/// A sentence for the operator: the host root cannot be opened, or an address not bound.
+/// The host root cannot be opened, an address not bound, or a signal not handled.
 pub async fn run(
     config: Config,
     sockets: Vec<TcpListener>,
-    reload: impl Fn() -> Result<Config, String>,
-) -> Result<(), String> {
-    let mut signals = Signals::take().map_err(|e| format!("signals cannot be handled: {e}"))?;
-    let start = Instant::now();
+    reload: impl Fn() -> Result<Config, Failure> + Send + Sync + 'static,
+) -> Result<(), Failure> {
+    let mut signals =
+        Signals::take().map_err(|e| Failure::System(format!("signals cannot be handled: {e}")))?;
+    let (start, reload) = (Instant::now(), Arc::new(reload));
     let mut vitals = Vitals::new(Timestamp::now());
     let pulse = Arc::new(Pulse::new(LOOK));
     let (changed, mut changes) = watch::channel(());
@@ -114,7 +116,12 @@ pub async fn run(
             Turn::Asked(Asked::Stop) => break,
             Turn::Asked(Asked::Reload) => {
                 manager::reloading();
-                match apply(reload(), &mut endpoints, &changed, start) {
+                let read = read_again(Arc::clone(&reload), changed.clone(), start).await;
+                let applied = read.and_then(|(config, lookout)| {
+                    endpoints.listen(&config, lookout.tls())?;
+                    Ok((config, lookout))
+                });
+                match applied {
                     Ok((config, anew)) => {
                         info!("the configuration was read again and is in force");
                         // What the Node was told already is not told again for a reload.
@@ -150,17 +157,18 @@ fn tell_of(sandbox: &sandbox::Sandbox) {
     }
 }
 
-/// Puts a configuration that was read again into force, as far as it can be refused.
-fn apply(
-    config: Result<Config, String>,
-    endpoints: &mut Endpoints,
-    changed: &watch::Sender<()>,
+/// Reads the configuration again, and what is to be looked at, where that may block.
+async fn read_again(
+    reload: Arc<impl Fn() -> Result<Config, Failure> + Send + Sync + 'static>,
+    changed: watch::Sender<()>,
     start: Instant,
-) -> Result<(Config, Lookout), String> {
-    let config = config?;
-    let lookout = Lookout::open(&config, changed.clone(), start)?;
-    endpoints.listen(&config, lookout.tls())?;
-    Ok((config, lookout))
+) -> Result<(Config, Lookout), Failure> {
+    aside(move || {
+        let config = reload()?;
+        let lookout = Lookout::open(&config, changed, start)?;
+        Ok((config, lookout))
+    })
+    .await
 }
 
 /// Looks, where that may block.

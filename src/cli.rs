@@ -10,7 +10,8 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::agent;
-use crate::config::{Config, ConfigError, read_file};
+use crate::config::{Config, read_file};
+use crate::failure::Failure;
 use crate::system::{log, manager};
 pub use arguments::Arguments;
 use arguments::{Command, Common};
@@ -18,9 +19,6 @@ use check::check;
 
 /// The command line cannot be understood (sysexits.h, `EX_USAGE`).
 const USAGE: u8 = 64;
-
-/// The configuration cannot work (sysexits.h, `EX_CONFIG`).
-const CONFIG: u8 = 78;
 
 /// Runs the program and returns its exit code.
 pub fn main() -> ExitCode {
@@ -35,31 +33,37 @@ pub fn main() -> ExitCode {
             };
         }
     };
+    if let Err(wrong) = arguments.check() {
+        let _ = wrong.print();
+        return ExitCode::from(USAGE);
+    }
     let done = match arguments.command {
         Command::Run(common) => run(common),
         Command::Check(arguments) => check(&arguments),
     };
-    done.unwrap_or_else(|why| {
-        let _ = writeln!(io::stderr(), "expiryd: {why}");
-        ExitCode::from(CONFIG)
+    done.unwrap_or_else(|failure| {
+        let _ = writeln!(io::stderr(), "expiryd: {failure}");
+        ExitCode::from(failure.exit_code())
     })
 }
 
-fn run(common: Common) -> Result<ExitCode, String> {
-    let config = configure(&common).map_err(|e| e.to_string())?;
+fn run(common: Common) -> Result<ExitCode, Failure> {
+    let config = configure(&common)?;
     log::start(config.log_format, config.log_level);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
         .thread_keep_alive(std::time::Duration::from_secs(1))
         .build()
-        .map_err(|error| format!("the runtime cannot be started: {error}"))?;
-    let reload = move || configure(&common).map_err(|e| e.to_string());
-    runtime.block_on(agent::run(config, manager::sockets()?, reload))?;
+        .map_err(|error| Failure::System(format!("the runtime cannot be started: {error}")))?;
+    let sockets = manager::sockets().map_err(Failure::System)?;
+    let reload = move || configure(&common);
+    runtime.block_on(agent::run(config, sockets, reload))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn configure(common: &Common) -> Result<Config, ConfigError> {
-    let file = read_file(common.config.as_deref())?;
-    common.settings().over(file).resolve()
+fn configure(common: &Common) -> Result<Config, Failure> {
+    let resolved =
+        read_file(common.config.as_deref()).and_then(|file| common.settings().over(file).resolve());
+    resolved.map_err(|error| Failure::Configuration(error.to_string()))
 }

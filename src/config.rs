@@ -7,10 +7,13 @@ mod settings;
 mod source;
 mod tls;
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 use thiserror::Error;
 
 use crate::host_root::HostPath;
@@ -105,10 +108,8 @@ impl Settings {
     /// See [`ConfigError`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
-            path: shown.clone(),
-            why: error.to_string(),
-        })?;
+        let text =
+            read_text(path).map_err(|why| ConfigError::Unreadable { path: shown.clone(), why })?;
         Self::parse(&text).map_err(|why| ConfigError::Malformed { path: shown, why })
     }
 
@@ -253,6 +254,27 @@ pub fn refuse_plaintext(listen: &[SocketAddr]) -> Result<(), String> {
              allow-plaintext = true (--allow-plaintext) if that is meant"
         ))
     })
+}
+
+/// Bytes of a configuration file; no real one has a hundredth of that.
+const FILE_LIMIT: u64 = 1 << 20;
+
+/// Reads a regular file and nothing that could block or never end.
+fn read_text(path: &Path) -> Result<String, String> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    // Looked at first: opening a device can have effects of its own.
+    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
+    let file = open(path, flags, Mode::empty()).map_err(|errno| errno.desc().to_owned())?;
+    let file = std::fs::File::from(file);
+    let mut text = String::new();
+    file.take(FILE_LIMIT + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > FILE_LIMIT {
+        return Err(format!("it has more than {FILE_LIMIT} bytes"));
+    }
+    Ok(text)
 }
 
 fn default_host_root() -> PathBuf {

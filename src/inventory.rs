@@ -31,6 +31,9 @@ use crate::problem::{Problem, Reason};
 use crate::scan::Scan;
 use last_good::{LastGood, Observed};
 
+/// Problems of one report; more are counted and not listed.
+const PROBLEMS: usize = 1_000;
+
 /// How long to wait before something is taken for a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
@@ -309,6 +312,19 @@ impl Settling {
     fn date(&mut self, mut problems: Vec<Problem>, now: Timestamp) -> Vec<Lasting> {
         problems.sort();
         problems.dedup();
+        let more = problems.len().saturating_sub(PROBLEMS);
+        if more > 0 {
+            problems.truncate(PROBLEMS);
+            problems.insert(
+                0,
+                Problem {
+                    path: HostPath::root(),
+                    index: None,
+                    reason: Reason::TooMany,
+                    message: format!("{more} more problems are not listed; mend these first"),
+                },
+            );
+        }
         let before = std::mem::take(&mut self.since);
         let dated = problems.into_iter().map(|problem| {
             let since = before.get(&problem).copied().unwrap_or(now);

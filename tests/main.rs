@@ -15,6 +15,7 @@ mod command_line;
 mod documents;
 mod faults;
 mod files;
+mod flood;
 mod hosts;
 mod http;
 mod kube_apiserver;

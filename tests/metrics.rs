@@ -146,6 +146,6 @@ fn a_textfile_that_cannot_be_written_is_named() {
     let host = Host::like("ubuntu-etcd");
     let check = host.check(&["-o", "prom", "--output-file", "/nowhere/expiryd.prom"]);
     let said = String::from_utf8(check.stderr).unwrap();
-    assert_eq!(check.status.code(), Some(78));
+    assert_eq!(check.status.code(), Some(73));
     assert!(said.starts_with("expiryd: --output-file /nowhere/expiryd.prom cannot be written: "));
 }

@@ -10,6 +10,7 @@ use walkdir::WalkDir;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("closed_list", &[]),
+    ("failure", &[]),
     ("host_root", &[]),
     ("kubeconfig", &[]),
     ("problem", &["closed_list", "host_root"]),
@@ -46,6 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "clock",
             "config",
+            "failure",
             "host_root",
             "inventory",
             "layout",
@@ -66,6 +68,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "agent",
             "clock",
             "config",
+            "failure",
             "host_root",
             "inventory",
             "pki",

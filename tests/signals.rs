@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::net::TcpStream;
+use std::process::Command;
 
 use crate::harness::{Agent, Host, wait_for};
 use crate::specimen::Specimen;
@@ -48,6 +49,21 @@ fn sighup_with_a_wrong_configuration_keeps_the_old_one_and_says_why() {
         said(&agent, "the configuration stays as it was: configuration file").then_some(())
     });
     assert_eq!(agent.report()["earliest"]["path"], "/opt/extra.pem");
+}
+
+#[test]
+fn a_configuration_that_became_a_fifo_stops_neither_the_answers_nor_a_signal() {
+    let host = Host::like("ubuntu-etcd");
+    let mut agent = Agent::start(&host, "");
+    agent.report();
+    let file = host.path("expiryd.toml");
+    fs::remove_file(&file).unwrap();
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    agent.signal("HUP");
+    wait_for("the refusal", || said(&agent, "it is not a regular file").then_some(()));
+    assert_eq!(agent.get("/healthz").status, 200);
+    agent.signal("TERM");
+    assert_eq!(agent.ended(), Some(0));
 }
 
 #[test]

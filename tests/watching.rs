@@ -106,7 +106,7 @@ fn a_links_target_that_is_rewritten_in_another_directory_is_seen() {
 /// What inotify cannot tell is found when the directories are compared, every 30 seconds.
 fn sees_by_comparing(agent: &Agent, year: u16) {
     let date = format!("{year}-01-01T00:00:00Z");
-    wait_up_to(Duration::from_secs(60), &date, || {
+    wait_up_to(Duration::from_mins(1), &date, || {
         (agent.report()["earliest"]["notAfter"] == date.as_str()).then_some(())
     });
 }

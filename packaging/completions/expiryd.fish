@@ -45,7 +45,7 @@ json\t''
 yaml\t''
 prom\t''"
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l output-file -d 'Put it into this file instead, as a whole, as Prometheus\'s textfile collector needs it' -r -F
-complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l warning -d 'Exit 1 when less than this is left' -r
+complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l warning -d 'Exit 1 when less than this is left [default: 30d, or --critical if that is more]' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l critical -d 'Exit 2 when less than this is left' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l at -d 'Judge as if it were this time, such as 2027-03-09T09:00:00Z' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l color -d 'Colour near ends in the table' -r -f -a "auto\t''

@@ -1,10 +1,16 @@
 //! The log lines of a report that differs from the one before: one for each change of state.
 
+use std::collections::BTreeSet;
+
 use tracing::{info, warn};
 
 use crate::inventory::Lasting;
 use crate::pki::renewal::{EtcdTopology, RenewedBy};
+use crate::problem::Problem;
 use crate::report::{Earliest, Report};
+
+/// Log lines that one look may write about problems that are new, and about those that are over.
+const LINES: usize = 20;
 
 /// Logs what is new in `after`; nothing when nothing is.
 pub(super) fn log(before: Option<&Report>, after: &Report) {
@@ -24,13 +30,21 @@ pub(super) fn log(before: Option<&Report>, after: &Report) {
         );
     }
     let had = before.map_or(&[][..], |before| &before.problems);
-    for Lasting { problem, .. } in new_in(&after.problems, had) {
+    let (begun, more) = new_in(&after.problems, had);
+    for problem in begun {
         warn!(path = %problem.path, index = problem.index, reason = problem.reason.as_str(),
             "{}: {}", problem.path, problem.message);
     }
-    for Lasting { problem, .. } in new_in(had, &after.problems) {
+    if more > 0 {
+        warn!(problems = more, "{more} more problems are new; the report lists them");
+    }
+    let (over, more) = new_in(had, &after.problems);
+    for problem in over {
         info!(path = %problem.path, reason = problem.reason.as_str(),
             "{}: this problem is over: {}", problem.path, problem.message);
+    }
+    if more > 0 {
+        info!(problems = more, "{more} more problems are over");
     }
 }
 
@@ -40,6 +54,11 @@ fn gist(report: &Report) -> impl PartialEq + use<'_> {
     (report.status, report.settled, &report.node, &report.earliest, &report.machine_rollout)
 }
 
-fn new_in<'a>(these: &'a [Lasting], those: &'a [Lasting]) -> impl Iterator<Item = &'a Lasting> {
-    these.iter().filter(|this| !those.iter().any(|that| that.problem == this.problem))
+/// The problems of `these` that are not among `those`, as far as each gets a line, and how many more
+/// there are.
+fn new_in<'a>(these: &'a [Lasting], those: &'a [Lasting]) -> (Vec<&'a Problem>, usize) {
+    let known: BTreeSet<_> = those.iter().map(|that| &that.problem).collect();
+    let mut new = these.iter().map(|this| &this.problem).filter(|this| !known.contains(this));
+    let listed = new.by_ref().take(LINES).collect();
+    (listed, new.count())
 }

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::config::{Config, refuse_plaintext};
+use crate::failure::Failure;
 use crate::publish::http::tls::Tls;
 
 use crate::publish::http::{self, Answers, Connections};
@@ -21,6 +22,10 @@ const FAREWELL: Duration = Duration::from_millis(700);
 /// Connections that the kernel keeps for the agent to take. When there is no room the kernel lets a
 /// client wait for a second, which a flood must not do to a probe; net.core.somaxconn bounds it too.
 const BACKLOG: u32 = 4096;
+
+/// Open connections of clients that have not said anything yet. Together with those that have, they stay
+/// below the thousand descriptors that a process has by default.
+const SILENT: usize = 512;
 
 #[derive(Debug)]
 pub(super) struct Endpoints {
@@ -38,7 +43,7 @@ impl Endpoints {
     pub(super) fn new(answers: Answers) -> Self {
         Self {
             answers,
-            connections: Arc::new(Connections::new(1)),
+            connections: Arc::new(Connections::new(1, SILENT)),
             open: BTreeMap::new(),
             adopted: BTreeMap::new(),
             tls: watch::Sender::new(Tls::Missing),
@@ -50,12 +55,14 @@ impl Endpoints {
     /// besides.
     ///
     /// # Errors
-    /// A sentence for the operator.
-    pub(super) fn adopt(&mut self, socket: std::net::TcpListener) -> Result<(), String> {
+    /// The socket or an address cannot be used, or the configuration forbids it.
+    pub(super) fn adopt(&mut self, socket: std::net::TcpListener) -> Result<(), Failure> {
         let adopted = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
         let (listener, address) = adopted
             .and_then(|listener| listener.local_addr().map(|address| (listener, address)))
-            .map_err(|error| format!("the service manager's socket cannot be used: {error}"))?;
+            .map_err(|error| {
+                Failure::Address(format!("the service manager's socket cannot be used: {error}"))
+            })?;
         let stop = self.serve(listener);
         self.adopted.insert(address, stop);
         Ok(())
@@ -65,21 +72,22 @@ impl Endpoints {
     /// are bound first: when one of them cannot be, everything stays as it was.
     ///
     /// # Errors
-    /// A sentence for the operator.
-    pub(super) fn listen(&mut self, config: &Config, tls: Tls) -> Result<(), String> {
+    /// The socket or an address cannot be used, or the configuration forbids it.
+    pub(super) fn listen(&mut self, config: &Config, tls: Tls) -> Result<(), Failure> {
         let wanted = if self.adopted.is_empty() { &config.listen } else { &Vec::new() };
         if config.tls.is_none() && !config.allow_plaintext {
             let adopted: Vec<_> = self.adopted.keys().copied().collect();
-            refuse_plaintext(&adopted)
-                .map_err(|why| format!("the service manager's socket: {why}"))?;
+            refuse_plaintext(&adopted).map_err(|why| {
+                Failure::Configuration(format!("the service manager's socket: {why}"))
+            })?;
         }
         let mut bound = Vec::new();
         for address in wanted.iter().filter(|address| !self.open.contains_key(address)) {
             let listener = bind(*address).map_err(|error| {
-                format!(
+                Failure::Address(format!(
                     "listen: {address} cannot be bound: {error}; free it, or name another address \
                      with --listen"
-                )
+                ))
             })?;
             bound.push((*address, listener));
         }

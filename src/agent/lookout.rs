@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use crate::clock::{Moment, Timestamp};
 use crate::config::Config;
+use crate::failure::Failure;
 use crate::host_root::HostRoot;
 use crate::layout::{self, Watched, Wishes};
 use crate::problem::Problem;
@@ -48,13 +49,14 @@ pub(super) struct Sighting {
 
 impl Lookout {
     /// # Errors
-    /// A sentence for the operator: the host root cannot be opened.
+    /// The host root cannot be opened.
     pub(super) fn open(
         config: &Config,
         changed: watch::Sender<()>,
         start: Instant,
-    ) -> Result<Self, String> {
-        let root = Arc::new(HostRoot::open(&config.host_root)?);
+    ) -> Result<Self, Failure> {
+        let root = HostRoot::open(&config.host_root).map_err(Failure::HostRoot)?;
+        let root = Arc::new(root);
         let scanner = Scanner::new(Arc::clone(&root), config.wishes.clone(), config.limits);
         let mut keeper = Keeper::new(config.tls.clone());
         let (tls, _) = keeper.look(&root, &layout::etcd_pki(&root, &config.wishes));

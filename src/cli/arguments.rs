@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::clock::Timestamp;
 use crate::config::{LayoutSettings, Settings, SourceSettings, TlsFrom, TlsSettings, parse_source};
@@ -29,17 +30,43 @@ pub struct Arguments {
     pub(super) command: Command,
 }
 
+impl Arguments {
+    /// Refuses what no option says by itself.
+    ///
+    /// # Errors
+    /// Shown as clap shows its own.
+    pub(super) fn check(&self) -> Result<(), clap::Error> {
+        match &self.command {
+            Command::Check(Check { warning: Some(warning), critical, .. })
+                if warning < critical =>
+            {
+                Err(Self::command().error(
+                    ErrorKind::ValueValidation,
+                    format!(
+                        "--warning {} is below --critical {}, so there would never be a warning",
+                        humantime::format_duration(*warning),
+                        humantime::format_duration(*critical)
+                    ),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Watch the certificates and serve the report until told to stop
     #[command(after_help = "\
 Signals: SIGHUP reads the configuration again, SIGTERM and SIGINT stop.
-Exit codes: 0 stopped, 64 wrong command line, 78 wrong configuration.")]
+Exit codes: 0 stopped, 64 wrong command line, 66 the host root cannot be opened, 69 an address cannot
+be listened on, 71 the system refuses, 78 wrong configuration. Only 64 and 78 are for good.")]
     Run(Common),
     /// Look once and print the report
     #[command(after_help = "\
 Exit codes: 0 ok, 1 warning, 2 critical, 3 something could not be read or is not there yet,
-64 wrong command line, 78 wrong configuration.")]
+64 wrong command line, 66 the host root cannot be opened, 73 --output-file cannot be made,
+74 the report cannot be written, 78 wrong configuration.")]
     Check(Check),
 }
 
@@ -51,9 +78,9 @@ pub(super) struct Check {
     /// Put it into this file instead, as a whole, as Prometheus's textfile collector needs it
     #[arg(long, value_name = "FILE")]
     pub(super) output_file: Option<PathBuf>,
-    /// Exit 1 when less than this is left
-    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = humantime::parse_duration)]
-    pub(super) warning: Duration,
+    /// Exit 1 when less than this is left [default: 30d, or --critical if that is more]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(super) warning: Option<Duration>,
     /// Exit 2 when less than this is left
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
     pub(super) critical: Duration,

@@ -12,6 +12,7 @@ use super::arguments::{Check, ColorChoice, Output};
 use super::configure;
 use crate::clock::{Moment, Timestamp};
 use crate::config::Config;
+use crate::failure::Failure;
 use crate::host_root::HostRoot;
 use crate::inventory::Settling;
 use crate::publish::table::{self, Style};
@@ -25,14 +26,18 @@ use crate::system::sandbox;
 ///
 /// # Errors
 /// A sentence for the operator.
-pub(super) fn check(arguments: &Check) -> Result<ExitCode, String> {
-    let config = configure(&arguments.common).map_err(|e| e.to_string())?;
+pub(super) fn check(arguments: &Check) -> Result<ExitCode, Failure> {
+    let config = configure(&arguments.common)?;
     let now = arguments.at.unwrap_or_else(Timestamp::now);
     let report = aside(|| look_once(&config, now))?;
-    let thresholds = Thresholds { warning: arguments.warning, critical: arguments.critical };
+    let critical = arguments.critical;
+    let warning = arguments.warning.unwrap_or(Thresholds::USUAL.warning).max(critical);
+    let thresholds = Thresholds { warning, critical };
     let text = match arguments.output {
         Output::Json => json::write(&report) + "\n",
-        Output::Yaml => serde_saphyr::to_string(&report).map_err(|e| e.to_string())?,
+        Output::Yaml => {
+            serde_saphyr::to_string(&report).map_err(|e| Failure::Output(e.to_string()))?
+        }
         Output::Prom => metrics::textfile(&report),
         Output::Table | Output::Wide => {
             let wide = arguments.output == Output::Wide;
@@ -58,33 +63,34 @@ fn colored(arguments: &Check) -> bool {
     }
 }
 
-fn print(text: &str) -> Result<(), String> {
+fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().write_all(text.as_bytes()) {
         // The reader has seen enough, as with `| head`; the exit code is still the verdict.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| format!("the report cannot be written: {error}")),
+        written => written
+            .map_err(|error| Failure::Output(format!("the report cannot be written: {error}"))),
     }
 }
 
 /// Puts `text` in the place of the file: whoever reads it sees the old one or the new one, whole.
-fn replace(file: &Path, text: &str) -> Result<(), String> {
+fn replace(file: &Path, text: &str) -> Result<(), Failure> {
+    let says =
+        |error: io::Error| format!("--output-file {} cannot be written: {error}", file.display());
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let written = tempfile::Builder::new()
+    let mut new = tempfile::Builder::new()
         .prefix(".expiryd")
         .permissions(Permissions::from_mode(0o644))
         .tempfile_in(parent.unwrap_or(Path::new(".")))
-        .and_then(|mut new| {
-            new.write_all(text.as_bytes())?;
-            new.as_file().sync_all()?;
-            new.persist(file).map_err(|error| error.error)
-        });
-    let failed = |error| format!("--output-file {} cannot be written: {error}", file.display());
-    written.map(drop).map_err(failed)
+        .map_err(|error| Failure::OutputFile(says(error)))?;
+    new.write_all(text.as_bytes())
+        .and_then(|()| new.as_file().sync_all())
+        .map_err(|error| Failure::Output(says(error)))?;
+    new.persist(file).map(drop).map_err(|error| Failure::OutputFile(says(error.error)))
 }
 
 /// Runs what reads the machine in a thread that can lock itself in, while this one may still write
 /// the file that it was asked for.
-fn aside<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| match scope.spawn(work).join() {
         Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic),
@@ -92,8 +98,9 @@ fn aside<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, 
 }
 
 /// The report of a single look, which settles nothing.
-fn look_once(config: &Config, now: Timestamp) -> Result<Report, String> {
-    let root = Arc::new(HostRoot::open(&config.host_root)?);
+fn look_once(config: &Config, now: Timestamp) -> Result<Report, Failure> {
+    let root = HostRoot::open(&config.host_root).map_err(Failure::HostRoot)?;
+    let root = Arc::new(root);
     // A single look needs no more; what the kernel does not give is no reason not to look.
     let _ = sandbox::enter();
     let scan = Scanner::new(root, config.wishes.clone(), config.limits).look(now);

@@ -11,6 +11,9 @@ use crate::inventory::Lasting;
 use crate::publication::Publication;
 use crate::report::{Earliest, Report, ReportedCertificate};
 
+/// Certificates that a section of the page shows, those that end first; nobody reads more.
+const MOST: usize = 1_000;
+
 const STYLE: &str = include_str!("html.css");
 
 /// The page as it is at `now`; before the first look there is no report.
@@ -118,7 +121,7 @@ fn timeline(
         h2 { (title) " " span.faint { (by_end.len()) } }
         div.axis { span { "now" } span { (end) } }
         ol {
-            @for c in by_end {
+            @for c in by_end.iter().take(MOST) {
                 @let is_first = first.is_some_and(|f| f.path == c.path && f.index == c.index);
                 @let not_after = c.certificate.not_after;
                 li class={ (class(not_after, now)) @if is_first { " first" } } {
@@ -140,6 +143,9 @@ fn timeline(
                     }
                 }
             }
+        }
+        @if by_end.len() > MOST {
+            p.faint { (by_end.len() - MOST) " more end later; " a href="/expiry" { "/expiry" } " lists them" }
         }
     }
 }

@@ -19,8 +19,10 @@
 
 mod answers;
 mod connections;
+mod payload;
 mod pulse;
 pub mod tls;
+mod write_deadline;
 
 use std::io;
 use std::sync::Arc;
@@ -43,9 +45,13 @@ use answers::{answer, forbidden};
 pub use connections::Connections;
 pub use pulse::Pulse;
 use tls::Tls;
+use write_deadline::WriteDeadline;
 
 /// How long a client may take for a request head, and how long a connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a client may take for an answer once it has to be waited for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes of a request head beyond which the answer is 431.
 const HEAD_LIMIT: usize = 16 * 1024;
@@ -83,6 +89,10 @@ pub async fn serve(
             }
             Err(error) => refused(&error).await,
         }
+        // As many may have ended as were accepted; waiting for one at a time would let them pile up.
+        while let Some(ended) = tasks.try_join_next() {
+            pass_on_panic(ended);
+        }
     }
     let drained = async { while tasks.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(DRAIN, drained).await;
@@ -113,17 +123,34 @@ async fn receive(
     place: connections::Place,
     stop: watch::Receiver<bool>,
 ) {
+    // Until the client says something, a connection is no more than this.
+    let heard = tokio::time::timeout(HEAD_TIMEOUT, stream.readable());
+    if !matches!(heard.await, Ok(Ok(()))) {
+        return;
+    }
+    place.used();
+    Box::pin(respond(stream, tls, answers, place, stop)).await;
+}
+
+async fn respond(
+    stream: TcpStream,
+    tls: Tls,
+    answers: Answers,
+    place: connections::Place,
+    stop: watch::Receiver<bool>,
+) {
     // An answer is one write: waiting for more to send would only delay it.
     let _ = stream.set_nodelay(true);
+    let used = || place.used();
     match tls {
-        Tls::Off => converse(stream, answers, true, || place.used(), stop).await,
+        Tls::Off => converse(stream, answers, true, used, stop).await,
         Tls::Missing => debug!("a connection was closed: there is no certificate for TLS yet"),
         Tls::On(server) => {
             let handshake = TlsAcceptor::from(Arc::clone(&server.config)).accept(stream);
             match tokio::time::timeout(HEAD_TIMEOUT, handshake).await {
                 Ok(Ok(stream)) => {
                     let admitted = server.admits(stream.get_ref().1);
-                    converse(stream, answers, admitted, || place.used(), stop).await;
+                    converse(stream, answers, admitted, used, stop).await;
                 }
                 Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
                 Err(_) => debug!("a TLS handshake took too long"),
@@ -150,7 +177,7 @@ pub async fn converse(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_LIMIT)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(WriteDeadline::new(stream, ANSWER_TIMEOUT)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -9,104 +9,101 @@ mod family;
 mod machine;
 mod process;
 
+use std::iter::once;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
-use prometheus_client::registry::Registry;
 
 use crate::clock::Timestamp;
 use crate::report::Report;
 use crate::vitals::Vitals;
 pub use exposition::{Coding, Form};
+use family::Family;
 
 /// For how long the process's own figures stand.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// A report's metrics, rendered when they are first asked for.
-#[derive(Debug, Clone, Default)]
-pub struct Rendered([[OnceLock<Bytes>; Coding::COUNT]; Form::COUNT]);
+#[derive(Debug, Default)]
+pub struct Rendered {
+    /// The certificates', which are the same in both forms.
+    certificates: [OnceLock<Vec<Bytes>>; Coding::COUNT],
+    machine: [[OnceLock<Vec<Bytes>>; Coding::COUNT]; Form::COUNT],
+}
 
 impl Rendered {
-    fn get(&self, report: &Report, vitals: &Vitals, form: Form, coding: Coding) -> Bytes {
-        let [text, open] = &self.0;
-        let [plain, gzip] = match form {
+    fn get(&self, report: &Report, vitals: &Vitals, form: Form, coding: Coding) -> Vec<Bytes> {
+        let [text, open] = &self.machine;
+        let machine = coding.pick(match form {
             Form::Text => text,
             Form::OpenMetrics => open,
-        };
-        let rendered = || plain.get_or_init(|| form.write(&of_report(report, vitals)).into());
-        match coding {
-            Coding::Plain => rendered().clone(),
-            Coding::Gzip => gzip.get_or_init(|| exposition::gzip(rendered()).into()).clone(),
-        }
+        });
+        let certificates = coding.pick(&self.certificates).get_or_init(|| {
+            coding.encode(certificates::families(report).map(|family| family.write(form)))
+        });
+        let machine = machine
+            .get_or_init(|| coding.encode(once(text_of(of_machine(report, Some(vitals)), form))));
+        [certificates.as_slice(), machine].concat()
     }
 }
 
 /// What was written, and when.
-type Written = Option<(Instant, Bytes)>;
+type Written = Option<(Instant, Vec<Bytes>)>;
 
 /// The process's own figures as they were written last, for each form and coding.
 #[derive(Debug, Default)]
 pub struct Gauge(Mutex<[[Written; Coding::COUNT]; Form::COUNT]>);
 
 impl Gauge {
-    fn read(&self, form: Form, coding: Coding) -> Bytes {
+    fn read(&self, form: Form, coding: Coding) -> Vec<Bytes> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let [text, open] = &mut *kept;
-        let [plain, gzip] = match form {
+        let kept = coding.pick_mut(match form {
             Form::Text => text,
             Form::OpenMetrics => open,
-        };
-        let kept = match coding {
-            Coding::Plain => plain,
-            Coding::Gzip => gzip,
-        };
-        if let Some((at, bytes)) = kept
+        });
+        if let Some((at, parts)) = kept
             && at.elapsed() < FRESH
         {
-            return bytes.clone();
+            return parts.clone();
         }
-        let text = form.write(&of_process(Timestamp::now())) + form.end();
-        let bytes: Bytes = match coding {
-            Coding::Plain => text.into(),
-            Coding::Gzip => exposition::gzip(text.as_bytes()).into(),
-        };
-        *kept = Some((Instant::now(), bytes.clone()));
-        bytes
+        let text = text_of(process::families(Timestamp::now()), form) + form.end();
+        let parts = coding.encode(once(text));
+        *kept = Some((Instant::now(), parts.clone()));
+        parts
     }
 }
 
-/// The answer to a scrape. Before the first look there is only the process to tell of.
+/// The answer to a scrape, in parts. Before the first look there is only the process to tell of.
 pub fn scrape(
     page: Option<(&Report, &Vitals, &Rendered)>,
     gauge: &Gauge,
     form: Form,
     coding: Coding,
-) -> Bytes {
+) -> Vec<Bytes> {
     let report = page.map(|(report, vitals, rendered)| rendered.get(report, vitals, form, coding));
-    let process = gauge.read(form, coding);
-    // Two gzip members one behind the other are one gzip file (RFC 1952 section 2.2).
-    report.map_or_else(|| process.clone(), |report| [report, process.clone()].concat().into())
+    // Gzip members one behind the other are one gzip file (RFC 1952 section 2.2).
+    [report.unwrap_or_default(), gauge.read(form, coding)].concat()
 }
 
 /// The report alone in the text format, for `node_exporter`'s textfile collector.
 pub fn textfile(report: &Report) -> String {
-    let mut registry = Registry::default();
-    certificates::register(&mut registry, report);
-    machine::register_report(&mut registry, report);
-    Form::Text.write(&registry)
+    let certificates = certificates::families(report).map(|family| family.write(Form::Text));
+    certificates.chain(once(text_of(of_machine(report, None), Form::Text))).collect()
 }
 
-fn of_report(report: &Report, vitals: &Vitals) -> Registry {
-    let mut registry = Registry::default();
-    certificates::register(&mut registry, report);
-    machine::register_report(&mut registry, report);
-    machine::register_vitals(&mut registry, report, vitals);
-    registry
+/// What is said of the machine, and of the agent if there is one.
+fn of_machine(report: &Report, vitals: Option<&Vitals>) -> Vec<Family> {
+    let mut families = Vec::new();
+    certificates::register_source(&mut families, report);
+    machine::register_report(&mut families, report);
+    if let Some(vitals) = vitals {
+        machine::register_vitals(&mut families, report, vitals);
+    }
+    families
 }
 
-fn of_process(now: Timestamp) -> Registry {
-    let mut registry = Registry::default();
-    process::register(&mut registry, now);
-    registry
+fn text_of(families: Vec<Family>, form: Form) -> String {
+    families.into_iter().map(|family| family.write(form)).collect()
 }

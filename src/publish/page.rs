@@ -1,12 +1,13 @@
 //! A report in the forms that HTTP serves: rendered once, shared by every answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, VARY};
 use sha2::{Digest, Sha256};
 
 use super::metrics::Rendered;
+use crate::clock::Timestamp;
 use crate::report::{Report, Status};
 use crate::vitals::Vitals;
 
@@ -44,12 +45,16 @@ impl Body {
             (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
             (VARY, HeaderValue::from_static("accept")),
         ]);
-        Self { bytes: text.into(), etag, headers }
+        // Without the room that it grew into: it may be kept for long.
+        Self { bytes: text.into_boxed_str().into_string().into(), etag, headers }
     }
 }
 
+/// For how long the page for a person stands, which says how long ago things were.
+const PAGE_FRESH: i64 = 10;
+
 /// A report, rendered.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Page {
     /// The report itself.
     pub report: Arc<Report>,
@@ -61,6 +66,8 @@ pub struct Page {
     pub text: Body,
     /// As metrics.
     pub metrics: Rendered,
+    /// As a page for a person, as of a time.
+    overview: Mutex<Option<(Timestamp, Bytes)>>,
 }
 
 impl Page {
@@ -70,8 +77,22 @@ impl Page {
             json: Body::new(super::json::write(&report), JSON),
             text: Body::new(report.line(), TEXT),
             metrics: Rendered::default(),
+            overview: Mutex::default(),
             vitals,
             report,
+        }
+    }
+
+    /// The page for a person as it is at `now`, or was a few seconds ago: everybody gets the same bytes.
+    pub fn overview(&self, now: Timestamp) -> Bytes {
+        let mut kept = self.overview.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((at, bytes)) if (0..PAGE_FRESH).contains(&now.seconds_since(*at)) => bytes.clone(),
+            _ => {
+                let bytes = Bytes::from(super::html::render(Some(&self.report), now));
+                *kept = Some((now, bytes.clone()));
+                bytes
+            }
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY,
@@ -11,6 +10,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
 
+use super::payload::Payload;
 use super::pulse::Pulse;
 use crate::clock::Timestamp;
 use crate::publish::html;
@@ -34,7 +34,7 @@ impl Answers {
 }
 
 /// The answer to one request; the request's body is never read.
-pub(super) fn answer<B>(request: &Request<B>, answers: &Answers) -> Response<Full<Bytes>> {
+pub(super) fn answer<B>(request: &Request<B>, answers: &Answers) -> Response<Payload> {
     let uri = request.uri();
     let get = matches!(*request.method(), Method::GET | Method::HEAD);
     match uri.path() {
@@ -47,8 +47,8 @@ pub(super) fn answer<B>(request: &Request<B>, answers: &Answers) -> Response<Ful
             response
         }
         "/expiry" => expiry(request.headers(), uri.query(), answers.page.borrow().as_deref()),
-        "/metrics" => scrape(request.headers(), answers),
-        "/" => overview(answers.page.borrow().as_deref()),
+        "/metrics" => scrape(request, answers),
+        "/" => overview(request, answers.page.borrow().as_deref()),
         "/healthz" if answers.pulse.alive() => plain(StatusCode::OK, "ok\n"),
         "/healthz" => plain(StatusCode::SERVICE_UNAVAILABLE, "the loop has stopped\n"),
         "/readyz" if answers.page.borrow().as_ref().is_some_and(|page| page.report.settled) => {
@@ -63,14 +63,14 @@ pub(super) fn answer<B>(request: &Request<B>, answers: &Answers) -> Response<Ful
 }
 
 /// The answer to a client that is not on the list of names.
-pub(super) fn forbidden() -> Response<Full<Bytes>> {
+pub(super) fn forbidden() -> Response<Payload> {
     refusal(
         StatusCode::FORBIDDEN,
         "no name of your certificate is among the tls.client-names of this machine's expiryd",
     )
 }
 
-fn expiry(headers: &HeaderMap, query: Option<&str>, page: Option<&Page>) -> Response<Full<Bytes>> {
+fn expiry(headers: &HeaderMap, query: Option<&str>, page: Option<&Page>) -> Response<Payload> {
     let Some(page) = page else {
         return refusal(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -91,7 +91,7 @@ fn expiry(headers: &HeaderMap, query: Option<&str>, page: Option<&Page>) -> Resp
         (true, true) => (StatusCode::NOT_MODIFIED, Bytes::new()),
         (true, false) => (StatusCode::OK, body.bytes.clone()),
     };
-    let mut response = Response::new(Full::new(bytes));
+    let mut response = Response::new(bytes.into());
     *response.status_mut() = status;
     response.headers_mut().clone_from(&body.headers);
     response
@@ -112,14 +112,18 @@ fn accepts(headers: &HeaderMap, list: &HeaderName, what: &str) -> bool {
     })
 }
 
-fn scrape(headers: &HeaderMap, answers: &Answers) -> Response<Full<Bytes>> {
-    let open = accepts(headers, &ACCEPT, "application/openmetrics-text");
+fn scrape<B>(request: &Request<B>, answers: &Answers) -> Response<Payload> {
+    let open = accepts(request.headers(), &ACCEPT, "application/openmetrics-text");
     let form = if open { Form::OpenMetrics } else { Form::Text };
-    let gzip = accepts(headers, &ACCEPT_ENCODING, "gzip");
+    let gzip = accepts(request.headers(), &ACCEPT_ENCODING, "gzip");
     let coding = if gzip { Coding::Gzip } else { Coding::Plain };
-    let page = answers.page.borrow();
-    let page = page.as_deref().map(|page| (&*page.report, &page.vitals, &page.metrics));
-    let mut response = Response::new(metrics::scrape(page, &answers.gauge, form, coding).into());
+    let mut response = Response::new(if request.method() == Method::HEAD {
+        Payload::unknown()
+    } else {
+        let page = answers.page.borrow();
+        let page = page.as_deref().map(|page| (&*page.report, &page.vitals, &page.metrics));
+        Payload::of(metrics::scrape(page, &answers.gauge, form, coding))
+    });
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
     headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
@@ -130,9 +134,13 @@ fn scrape(headers: &HeaderMap, answers: &Answers) -> Response<Full<Bytes>> {
 }
 
 /// The page for a person. It needs no script and no other file, and is told to load none.
-fn overview(page: Option<&Page>) -> Response<Full<Bytes>> {
-    let text = html::render(page.map(|page| &*page.report), Timestamp::now());
-    let mut response = Response::new(Full::new(text.into()));
+fn overview<B>(request: &Request<B>, page: Option<&Page>) -> Response<Payload> {
+    let mut response = Response::new(if request.method() == Method::HEAD {
+        Payload::unknown()
+    } else {
+        let now = Timestamp::now();
+        page.map_or_else(|| html::render(None, now).into(), |page| page.overview(now)).into()
+    });
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -154,8 +162,8 @@ fn matches(tags: &HeaderValue, etag: &HeaderValue) -> bool {
     })
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+fn plain(status: StatusCode, text: &'static str) -> Response<Payload> {
+    let mut response = Response::new(Bytes::from_static(text.as_bytes()).into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
@@ -163,9 +171,9 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     response
 }
 
-fn refusal(status: StatusCode, why: &'static str) -> Response<Full<Bytes>> {
-    let body = format!("{{\"error\": {why:?}}}\n");
-    let mut response = Response::new(Full::new(body.into()));
+fn refusal(status: StatusCode, why: &'static str) -> Response<Payload> {
+    let body = Bytes::from(format!("{{\"error\": {why:?}}}\n"));
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     response

@@ -3,9 +3,8 @@
 
 use std::collections::HashSet;
 
-use prometheus_client::registry::Registry;
-
 use super::family::{Family, Labels, count, number, truth};
+use crate::host_root::HostPath;
 use crate::pki::Kind;
 use crate::pki::name::Name;
 use crate::problem::Reason;
@@ -26,46 +25,63 @@ const ATTRIBUTES: [(&str, &str, &str); 6] = [
 /// configuration, expiryd looks at one machine.
 const SOURCE: [(&str, &str); 2] = [("source_kind", "file"), ("source_name", "expiryd")];
 
-pub(super) fn register(registry: &mut Registry, report: &Report) {
-    let mut certificates: Vec<_> = report.certificates.iter().collect();
-    certificates.sort_by_key(|c| c.certificate.not_after);
+/// The families with a sample for each certificate. Each is made when it is asked for: of ten thousand
+/// certificates one takes megabytes.
+pub(super) fn families(report: &Report) -> impl Iterator<Item = Family> {
     // The same certificate twice in a file would be the same series twice, which Prometheus
     // refuses; of two that only look the same the earlier one is told.
+    let mut certificates: Vec<_> = report.certificates.iter().collect();
+    certificates.sort_by_key(|c| c.certificate.not_after);
     let mut seen = HashSet::new();
-    let certificates: Vec<_> = certificates
-        .into_iter()
-        .map(|c| (labels(c), c))
-        .filter(|(labels, _)| seen.insert(labels.clone()))
-        .collect();
-    let each = |value: fn(&ReportedCertificate, &Report) -> f64| {
-        certificates.iter().map(move |(labels, c)| (labels.clone(), value(c, report)))
-    };
+    certificates.retain(|c| seen.insert(Series::of(c)));
+    drop(seen);
+    let families: [fn(&[&ReportedCertificate], &Report) -> Family; 4] =
+        [not_after, not_before, expired, renewed];
+    families.into_iter().map(move |family| family(&certificates, report))
+}
+
+fn not_after(certificates: &[&ReportedCertificate], _: &Report) -> Family {
     Family::gauge("x509_cert_not_after", "End of the certificate's validity, Unix seconds")
-        .with_all(each(|c, _| number(c.certificate.not_after.unix())))
-        .register(registry);
+        .with_all(each(certificates, |c| number(c.certificate.not_after.unix())))
+}
+
+fn not_before(certificates: &[&ReportedCertificate], _: &Report) -> Family {
     Family::gauge("x509_cert_not_before", "Start of the certificate's validity, Unix seconds")
-        .with_all(each(|c, _| number(c.certificate.not_before.unix())))
-        .register(registry);
+        .with_all(each(certificates, |c| number(c.certificate.not_before.unix())))
+}
+
+fn expired(certificates: &[&ReportedCertificate], report: &Report) -> Family {
     Family::gauge("x509_cert_expired", "Whether the certificate had ended at the last look")
-        .with_all(each(|c, r| truth(c.certificate.not_after < r.observed_at)))
-        .register(registry);
+        .with_all(each(certificates, |c| truth(c.certificate.not_after < report.observed_at)))
+}
+
+fn renewed(_: &[&ReportedCertificate], report: &Report) -> Family {
     Family::gauge(
         "expiryd_certificate_info",
         "1 for each certificate: who renews it, whether it is a CA, whether it is counted, and \
          whether it is the last good state of a file that cannot be read now",
     )
     .with_all(report.certificates.iter().map(|c| (info(c), 1.0)))
-    .register(registry);
+}
 
+fn each(
+    certificates: &[&ReportedCertificate],
+    value: impl Fn(&ReportedCertificate) -> f64,
+) -> impl Iterator<Item = (Labels, f64)> {
+    certificates.iter().map(move |c| (labels(c), value(c)))
+}
+
+/// What is said of the certificates as a whole.
+pub(super) fn register_source(families: &mut Vec<Family>, report: &Report) {
     let source = || SOURCE.map(|(key, value)| (key, value.to_owned())).to_vec();
     let paths: HashSet<_> = report.certificates.iter().map(|c| &c.path).collect();
     let all_read = !report.problems.iter().any(|p| p.problem.reason.degrades());
     Family::gauge("x509_source_up", "Whether everything on the machine could be read")
         .with(source(), truth(all_read))
-        .register(registry);
+        .register(families);
     Family::gauge("x509_source_bundles", "Files in which certificates were found")
         .with(source(), count(paths.len()))
-        .register(registry);
+        .register(families);
 }
 
 /// The counter that x509-certificate-exporter's users alert on, with its own words for reasons.
@@ -83,17 +99,36 @@ pub(super) fn errors(vitals: &Vitals) -> Family {
     )
 }
 
+/// What tells one series from another: everything that becomes a label of [`labels`].
+#[derive(PartialEq, Eq, Hash)]
+struct Series<'a> {
+    path: &'a HostPath,
+    serial: &'a [u8],
+    subject: [Option<&'a str>; ATTRIBUTES.len()],
+    issuer: [Option<&'a str>; ATTRIBUTES.len()],
+}
+
+impl<'a> Series<'a> {
+    fn of(c: &'a ReportedCertificate) -> Self {
+        let names =
+            |name: &'a Name| ATTRIBUTES.map(|(attribute, ..)| name.values(attribute).next());
+        Self {
+            path: &c.path,
+            serial: &c.certificate.serial,
+            subject: names(&c.certificate.subject),
+            issuer: names(&c.certificate.issuer),
+        }
+    }
+}
+
 fn labels(c: &ReportedCertificate) -> Labels {
-    let path = c.path.to_string();
+    let Series { path, subject, issuer, .. } = Series::of(c);
+    let path = path.to_string();
     let name = path.rsplit('/').next().unwrap_or_default().to_owned();
     let mut labels = vec![("serial_number", c.certificate.serial_decimal())];
-    let first = |name: &Name, attribute| name.values(attribute).next().map(str::to_owned);
-    for (attribute, subject, _) in ATTRIBUTES {
-        labels.extend(first(&c.certificate.subject, attribute).map(|value| (subject, value)));
-    }
-    for (attribute, _, issuer) in ATTRIBUTES {
-        labels.extend(first(&c.certificate.issuer, attribute).map(|value| (issuer, value)));
-    }
+    let values = subject.into_iter().zip(ATTRIBUTES.map(|(_, label, _)| label));
+    let values = values.chain(issuer.into_iter().zip(ATTRIBUTES.map(|(_, _, label)| label)));
+    labels.extend(values.filter_map(|(value, label)| Some((label, value?.to_owned()))));
     labels.push(("filename", name));
     labels.push(("filepath", path));
     if c.source == Kind::Kubeconfig {

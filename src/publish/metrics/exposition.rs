@@ -8,6 +8,7 @@ use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use hyper::body::Bytes;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
@@ -38,17 +39,14 @@ impl Form {
             Self::OpenMetrics => "# EOF\n",
         }
     }
+}
 
-    /// All families of the registry, without the end.
-    pub(super) fn write(self, registry: &Registry) -> String {
-        let mut open = String::new();
-        // Writing into a String cannot fail.
-        let _ = text::encode_registry(&mut open, registry);
-        match self {
-            Self::OpenMetrics => open,
-            Self::Text => older(&open),
-        }
-    }
+/// All families of the registry as OpenMetrics, without the end.
+pub(super) fn write(registry: &Registry) -> String {
+    let mut text = String::new();
+    // Writing into a String cannot fail.
+    let _ = text::encode_registry(&mut text, registry);
+    text
 }
 
 /// How an answer is compressed.
@@ -62,34 +60,38 @@ pub enum Coding {
 
 impl Coding {
     pub(super) const COUNT: usize = 2;
-}
 
-pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    // Writing into a vector cannot fail.
-    let _ = encoder.write_all(bytes);
-    encoder.finish().unwrap_or_default()
-}
-
-/// Turns OpenMetrics into the text format 0.0.4.
-fn older(open: &str) -> String {
-    let counters: Vec<_> = open
-        .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
-        .collect();
-    let mut text = String::with_capacity(open.len() + 256);
-    for line in open.lines() {
-        let described = line
-            .strip_prefix("# HELP ")
-            .or_else(|| line.strip_prefix("# TYPE "))
-            .and_then(|rest| rest.split(' ').next());
-        match described.filter(|name| counters.contains(name)) {
-            Some(name) => text.push_str(&line.replacen(name, &format!("{name}_total"), 1)),
-            None => text.push_str(line),
+    /// That of the two which is for it.
+    pub(super) const fn pick<T>(self, [plain, gzip]: &[T; Self::COUNT]) -> &T {
+        match self {
+            Self::Plain => plain,
+            Self::Gzip => gzip,
         }
-        text.push('\n');
     }
-    text
+
+    /// The same, to be changed.
+    pub(super) const fn pick_mut<T>(self, [plain, gzip]: &mut [T; Self::COUNT]) -> &mut T {
+        match self {
+            Self::Plain => plain,
+            Self::Gzip => gzip,
+        }
+    }
+
+    /// Puts texts together and compresses them as this says. What is not compressed stays in parts, so
+    /// that none of it is copied.
+    pub(super) fn encode(self, texts: impl Iterator<Item = String>) -> Vec<Bytes> {
+        match self {
+            Self::Plain => texts.map(|text| text.into_boxed_str().into_string().into()).collect(),
+            Self::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+                for text in texts {
+                    // Writing into a vector cannot fail.
+                    let _ = encoder.write_all(text.as_bytes());
+                }
+                vec![encoder.finish().unwrap_or_default().into()]
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -97,19 +99,22 @@ mod tests {
     use super::*;
     use crate::publish::metrics::family::{Family, Labels};
 
-    fn registry() -> Registry {
-        let mut registry = Registry::default();
-        Family::counter("looks", "Looks").with(Labels::new(), 3.0).register(&mut registry);
-        Family::gauge("date", "A date")
-            .with(vec![("path", "/a\"b\\c\nd".to_owned())], 1_827_000_000.0)
-            .register(&mut registry);
-        registry
+    fn families() -> [Family; 2] {
+        [
+            Family::counter("looks", "Looks").with(Labels::new(), 3.0),
+            Family::gauge("date", "A date")
+                .with(vec![("path", "/a\"b\\c\nd".to_owned())], 1_827_000_000.0),
+        ]
+    }
+
+    fn written(form: Form) -> String {
+        families().map(|family| family.write(form)).concat()
     }
 
     #[test]
     fn openmetrics_names_a_counter_without_its_total() {
         assert_eq!(
-            Form::OpenMetrics.write(&registry()),
+            written(Form::OpenMetrics),
             "# HELP looks Looks\n# TYPE looks counter\nlooks_total 3.0\n\
              # HELP date A date\n# TYPE date gauge\ndate{path=\"/a\\\"b\\\\c\\nd\"} 1827000000.0\n"
         );
@@ -118,18 +123,19 @@ mod tests {
     #[test]
     fn the_older_format_names_a_counter_as_its_sample() {
         assert_eq!(
-            Form::Text.write(&registry()),
+            written(Form::Text),
             "# HELP looks_total Looks\n# TYPE looks_total counter\nlooks_total 3.0\n\
              # HELP date A date\n# TYPE date gauge\ndate{path=\"/a\\\"b\\\\c\\nd\"} 1827000000.0\n"
         );
     }
 
     #[test]
-    fn gzip_members_add_up() {
+    fn what_is_compressed_in_parts_adds_up() {
         use std::io::Read as _;
+        let parts = ["one ", "two"].map(|text| Coding::Gzip.encode([text.to_owned()].into_iter()));
+        let all = parts.concat().concat();
         let mut text = String::new();
-        let both = [gzip(b"one "), gzip(b"two")].concat();
-        flate2::read::MultiGzDecoder::new(&both[..]).read_to_string(&mut text).unwrap();
+        flate2::read::MultiGzDecoder::new(&all[..]).read_to_string(&mut text).unwrap();
         assert_eq!(text, "one two");
     }
 }

@@ -7,6 +7,8 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::exposition::{self, Form};
+
 /// Labels of one sample, in the order in which they are written.
 pub(super) type Labels = Vec<(&'static str, String)>;
 
@@ -50,10 +52,29 @@ impl Family {
         }
     }
 
-    /// Hands it over. A family without samples is left out.
-    pub(super) fn register(self, registry: &mut Registry) {
-        if !self.samples.is_empty() {
-            registry.register_collector(Box::new(self));
+    /// Adds it to the families that are to be written.
+    pub(super) fn register(self, families: &mut Vec<Self>) {
+        families.push(self);
+    }
+
+    /// Its text in this form; nothing when there are no samples.
+    pub(super) fn write(self, form: Form) -> String {
+        if self.samples.is_empty() {
+            return String::new();
+        }
+        let (name, counter) = (self.name, self.counter);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(self));
+        let text = exposition::write(&registry);
+        // The older text format names a counter's family as its samples.
+        match (form, counter) {
+            (Form::Text, true) => {
+                let described = |what| format!("# {what} {name} ");
+                ["HELP", "TYPE"].map(described).iter().fold(text, |text, line| {
+                    text.replacen(line, &line.replace(name, &format!("{name}_total")), 1)
+                })
+            }
+            _ => text,
         }
     }
 }

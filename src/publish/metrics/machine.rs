@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use prometheus_client::registry::Registry;
-
 use super::certificates;
 use super::family::{Family, Labels, count, number, truth};
 use crate::pki::renewal::RenewedBy;
@@ -16,10 +14,10 @@ fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
     pairs.map(|(key, value)| (key, value.to_owned())).to_vec()
 }
 
-pub(super) fn register_report(registry: &mut Registry, report: &Report) {
+pub(super) fn register_report(families: &mut Vec<Family>, report: &Report) {
     let mut date = |name, help, earliest: &Option<Earliest>| {
         let sample = earliest.iter().map(|e| (Labels::new(), number(e.not_after.unix())));
-        Family::gauge(name, help).with_all(sample).register(registry);
+        Family::gauge(name, help).with_all(sample).register(families);
     };
     date(
         "expiryd_earliest_expiry_timestamp_seconds",
@@ -45,7 +43,7 @@ pub(super) fn register_report(registry: &mut Registry, report: &Report) {
         let first = theirs.map(|c| c.certificate.not_after).min()?;
         Some((labels([("renewed_by", by.as_str())]), number(first.unix())))
     }))
-    .register(registry);
+    .register(families);
     Family::gauge("expiryd_node_info", "1, with what the machine is")
         .with(
             labels([
@@ -56,36 +54,36 @@ pub(super) fn register_report(registry: &mut Registry, report: &Report) {
             ]),
             1.0,
         )
-        .register(registry);
+        .register(families);
     Family::gauge("expiryd_status", "1 for what the report is worth, 0 for the others")
         .with_all(
             Status::ALL.iter().map(|status| {
                 (labels([("status", status.as_str())]), truth(*status == report.status))
             }),
         )
-        .register(registry);
+        .register(families);
     Family::gauge("expiryd_settled", "Whether the machine was quiet for the settle time")
         .with(Labels::new(), truth(report.settled))
-        .register(registry);
+        .register(families);
     let mut problems: BTreeMap<Reason, usize> = Reason::ALL.iter().map(|r| (*r, 0)).collect();
     for lasting in &report.problems {
         *problems.entry(lasting.problem.reason).or_default() += 1;
     }
     Family::gauge("expiryd_problems", "What could not be read or parsed at the last look")
         .with_all(problems.into_iter().map(|(r, n)| (labels([("reason", r.as_str())]), count(n))))
-        .register(registry);
+        .register(families);
     Family::gauge(
         "expiryd_stale_certificates",
         "Certificates that are the last good state of a file that cannot be read now",
     )
     .with(Labels::new(), count(report.certificates.iter().filter(|c| c.stale).count()))
-    .register(registry);
+    .register(families);
     Family::gauge("expiryd_last_scan_timestamp_seconds", "When the machine was last looked at")
         .with(Labels::new(), number(report.observed_at.unix()))
-        .register(registry);
+        .register(families);
 }
 
-pub(super) fn register_vitals(registry: &mut Registry, report: &Report, vitals: &Vitals) {
+pub(super) fn register_vitals(families: &mut Vec<Family>, report: &Report, vitals: &Vitals) {
     Family::gauge("expiryd_publication_state", "1 for where a publisher stands, 0 for the others")
         .with_all(report.publications.iter().flat_map(|publication| {
             State::ALL.iter().map(|state| {
@@ -93,7 +91,7 @@ pub(super) fn register_vitals(registry: &mut Registry, report: &Report, vitals: 
                 (labels, truth(*state == publication.state))
             })
         }))
-        .register(registry);
+        .register(families);
     Family::gauge(
         "expiryd_publication_last_success_timestamp_seconds",
         "When the other side last accepted something, Unix seconds",
@@ -102,33 +100,33 @@ pub(super) fn register_vitals(registry: &mut Registry, report: &Report, vitals: 
         let at = publication.last_success?;
         Some((labels([("publication", publication.name)]), number(at.unix())))
     }))
-    .register(registry);
+    .register(families);
     Family::counter("expiryd_scans", "Looks at the machine")
         .with(Labels::new(), count(vitals.looks))
-        .register(registry);
+        .register(families);
     Family::counter("expiryd_scan_seconds", "Time that all looks took")
         .with(Labels::new(), vitals.looking.as_secs_f64())
-        .register(registry);
+        .register(families);
     Family::gauge("expiryd_last_scan_duration_seconds", "Time that the last look took")
         .with(Labels::new(), vitals.last_look.as_secs_f64())
-        .register(registry);
+        .register(families);
     Family::gauge(
         "expiryd_last_change_timestamp_seconds",
         "When what was found last differed from the look before, Unix seconds",
     )
     .with_all(vitals.last_change.map(|at| (Labels::new(), number(at.unix()))))
-    .register(registry);
+    .register(families);
     Family::gauge("expiryd_watch_mode", "1 for how changes are found, 0 for the other")
         .with_all(
             [("inotify", !vitals.polling), ("polling", vitals.polling)]
                 .map(|(mode, is)| (labels([("mode", mode)]), truth(is))),
         )
-        .register(registry);
+        .register(families);
     Family::gauge("expiryd_sandbox_layer", "Whether the kernel put this layer on")
         .with_all(vitals.sandbox.iter().map(|(layer, on)| (labels([("layer", layer)]), truth(*on))))
-        .register(registry);
-    certificates::errors(vitals).register(registry);
+        .register(families);
+    certificates::errors(vitals).register(families);
     Family::gauge("process_start_time_seconds", "When the process started, Unix seconds")
         .with(Labels::new(), number(vitals.started.unix()))
-        .register(registry);
+        .register(families);
 }
