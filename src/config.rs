@@ -9,6 +9,7 @@ mod tls;
 
 use std::io::Read;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use thiserror::Error;
 
+use crate::escape::Escaped;
 use crate::host_root::HostPath;
 use crate::inventory::Timing;
 use crate::layout::Wishes;
@@ -107,7 +109,7 @@ impl Settings {
     /// # Errors
     /// See [`ConfigError`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let shown = path.display().to_string();
+        let shown = Escaped(path.as_os_str().as_bytes()).to_string();
         let text =
             read_text(path).map_err(|why| ConfigError::Unreadable { path: shown.clone(), why })?;
         Self::parse(&text).map_err(|why| ConfigError::Malformed { path: shown, why })
@@ -123,6 +125,7 @@ impl Settings {
                 1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()
             });
             let message = error.message().replace('\n', "; ");
+            let message = Escaped::text(&message).to_string();
             line.map_or_else(|| message.clone(), |line| format!("line {line}: {message}"))
         })
     }

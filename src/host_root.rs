@@ -10,6 +10,7 @@ mod read_error;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ use nix::sys::stat::Mode;
 use walkdir::WalkDir;
 use zeroize::Zeroizing;
 
+use crate::escape::Escaped;
 pub use path::HostPath;
 pub use read_error::ReadError;
 
@@ -54,13 +56,22 @@ impl Identity {
     }
 }
 
-/// A file that was opened without reading it: enough to tell whether it changed.
+/// A file that was opened by name alone: enough to tell whether it changed, and what to read.
 #[derive(Debug)]
 pub struct Glance {
     /// The state the file is in.
     pub identity: Identity,
     /// What it is, if it is no regular file.
     irregular: Option<&'static str>,
+    file: OwnedFd,
+}
+
+impl Glance {
+    /// Where the file is by now, in this process's own file system (`proc_pid_fd(5)`).
+    fn resolved(&self) -> Result<PathBuf, ReadError> {
+        let link = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        fs::read_link(link).map_err(|_| ReadError::NoProc)
+    }
 }
 
 /// The directory that stands for the node's `/`.
@@ -110,8 +121,8 @@ impl HostRoot {
         &self.path
     }
 
-    /// Reads a regular file of at most `limit` bytes, which was glanced at before: opening a device
-    /// can have effects of its own.
+    /// Reads a regular file of at most `limit` bytes, the very one that was glanced at: opening a device
+    /// can have effects of its own. A private key, by the name that the file really has, is refused.
     ///
     /// The bytes are erased from memory when dropped: a kubeconfig holds a private key too.
     ///
@@ -119,34 +130,24 @@ impl HostRoot {
     /// See [`ReadError`].
     pub fn read(
         &self,
-        path: &HostPath,
         glance: &Glance,
         limit: u64,
     ) -> Result<(Identity, Zeroizing<Vec<u8>>), ReadError> {
-        if let Some(kind) = glance.irregular {
-            return Err(ReadError::NotRegular(kind));
+        let resolved = glance.resolved()?;
+        let name = resolved.file_name().unwrap_or_default().as_bytes();
+        if ends_like(name, b".key") {
+            return Err(ReadError::PrivateKey(Escaped(name).to_string()));
         }
-        // O_NONBLOCK: the name may have become a FIFO since the glance.
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let fd = self.open_beneath(path.as_path(), flags).map_err(|e| self.explain(path, e))?;
-        let mut file = File::from(fd);
-        let before = file.metadata()?;
-        if let Some(kind) = irregular(&before) {
-            return Err(ReadError::NotRegular(kind));
-        }
-        let size = before.size();
-        if size > limit {
-            return Err(ReadError::TooLarge { size, limit });
-        }
-        // All of the room at once: growing would leave a copy behind that is not erased.
-        let mut bytes = Zeroizing::new(vec![0; usize::try_from(size).unwrap_or(usize::MAX)]);
-        file.read_exact(&mut bytes).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => ReadError::Changing,
-            _ => error.into(),
-        })?;
-        // Whoever writes or appends meanwhile changes the size or a time.
-        let after = Identity::of(&file.metadata()?);
-        if after == Identity::of(&before) { Ok((after, bytes)) } else { Err(ReadError::Changing) }
+        read_opened(glance, limit)
+    }
+
+    /// Reads the private key that the endpoint serves with: the only one that expiryd opens.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn read_key(&self, path: &HostPath, limit: u64) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+        let glance = self.glance(path)?;
+        read_opened(&glance, limit).map(|(_, bytes)| bytes)
     }
 
     /// Looks at a file without opening it for reading, which no watcher notices.
@@ -157,8 +158,13 @@ impl HostRoot {
         let fd = self
             .open_beneath(path.as_path(), OFlag::O_PATH)
             .map_err(|errno| self.explain(path, errno))?;
-        let metadata = File::from(fd).metadata()?;
-        Ok(Glance { identity: Identity::of(&metadata), irregular: irregular(&metadata) })
+        let file = File::from(fd);
+        let metadata = file.metadata()?;
+        Ok(Glance {
+            identity: Identity::of(&metadata),
+            irregular: irregular(&metadata),
+            file: file.into(),
+        })
     }
 
     /// A directory opened by name alone, and which one it is, for watching it.
@@ -230,6 +236,10 @@ impl HostRoot {
                     }
                     listing.files.push(path);
                 }
+                // The descriptor is open, so it is /proc that is missing.
+                Err(error) if error.depth() == 0 && is_not_found(&error) => {
+                    return Err(ReadError::NoProc);
+                }
                 Err(error) => {
                     let name = error.path().and_then(|p| p.strip_prefix(&start).ok());
                     let path = name.map_or_else(|| dir.clone(), |name| dir.join(name));
@@ -264,18 +274,15 @@ impl HostRoot {
         match errno {
             Errno::ENOENT => match self.open_beneath(path.as_path(), flags) {
                 Ok(fd) => match readlinkat(&fd, "") {
-                    Ok(target) => ReadError::DanglingLink(target.display().to_string()),
+                    Ok(target) => ReadError::DanglingLink(Escaped(target.as_bytes()).to_string()),
                     Err(_) => ReadError::NotFound,
                 },
                 Err(_) => ReadError::NotFound,
             },
-            Errno::EACCES => {
-                let owner = self
-                    .open_beneath(path.as_path(), OFlag::O_PATH)
-                    .and_then(|fd| nix::sys::stat::fstat(&fd))
-                    .map(|s| format!(" (owner {}, mode {:04o})", s.st_uid, s.st_mode & 0o7777));
-                ReadError::PermissionDenied(owner.unwrap_or_default())
-            }
+            Errno::EACCES => match self.open_beneath(path.as_path(), OFlag::O_PATH) {
+                Ok(file) => denied(&file),
+                Err(_) => ReadError::PermissionDenied(String::new()),
+            },
             errno => errno.into(),
         }
     }
@@ -292,6 +299,51 @@ pub struct Listing {
     pub errors: Vec<(HostPath, ReadError)>,
     /// Whether the limit cut the listing short.
     pub truncated: bool,
+}
+
+fn is_not_found(error: &walkdir::Error) -> bool {
+    error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+fn read_opened(glance: &Glance, limit: u64) -> Result<(Identity, Zeroizing<Vec<u8>>), ReadError> {
+    if let Some(kind) = glance.irregular {
+        return Err(ReadError::NotRegular(kind));
+    }
+    let link = format!("/proc/self/fd/{}", glance.file.as_raw_fd());
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let fd = open(link.as_str(), flags, Mode::empty()).map_err(|errno| match errno {
+        Errno::ENOENT => ReadError::NoProc,
+        Errno::EACCES => denied(&glance.file),
+        errno => errno.into(),
+    })?;
+    let mut file = File::from(fd);
+    let before = file.metadata()?;
+    let size = before.size();
+    if size > limit {
+        return Err(ReadError::TooLarge { size, limit });
+    }
+    // All of the room at once: growing would leave a copy behind that is not erased.
+    let mut bytes = Zeroizing::new(vec![0; usize::try_from(size).unwrap_or(usize::MAX)]);
+    file.read_exact(&mut bytes).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => ReadError::Changing,
+        _ => error.into(),
+    })?;
+    // Whoever writes or appends meanwhile changes the size or a time.
+    let after = Identity::of(&file.metadata()?);
+    if after == Identity::of(&before) { Ok((after, bytes)) } else { Err(ReadError::Changing) }
+}
+
+/// With owner and mode, so that the operator sees why.
+fn denied(file: &OwnedFd) -> ReadError {
+    let stat = nix::sys::stat::fstat(file);
+    let owner = stat.map(|s| format!(" (owner {}, mode {:04o})", s.st_uid, s.st_mode & 0o7777));
+    ReadError::PermissionDenied(owner.unwrap_or_default())
+}
+
+/// Whether a name has this suffix in upper or lower case.
+pub fn ends_like(name: &[u8], suffix: &[u8]) -> bool {
+    let start = name.len().checked_sub(suffix.len());
+    start.and_then(|start| name.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
 }
 
 fn irregular(metadata: &fs::Metadata) -> Option<&'static str> {

@@ -303,7 +303,7 @@ fn hostname(root: &HostRoot) -> Option<String> {
 fn small_text(root: &HostRoot, path: &str) -> Option<String> {
     let path = host(path);
     let glance = root.glance(&path).ok()?;
-    let (_, bytes) = root.read(&path, &glance, 64 * 1024).ok()?;
+    let (_, bytes) = root.read(&glance, 64 * 1024).ok()?;
     String::from_utf8(bytes.to_vec()).ok()
 }
 

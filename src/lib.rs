@@ -15,6 +15,7 @@
 
 pub mod clock;
 mod closed_list;
+pub mod escape;
 pub mod failure;
 pub mod host_root;
 pub mod kubeconfig;

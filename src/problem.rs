@@ -18,6 +18,8 @@ closed_list! {
         LinkLoop = "link-loop",
         /// A directory, FIFO, socket or device.
         NotRegularFile = "not-a-regular-file",
+        /// It leads to a file called `*.key`, which expiryd never opens.
+        PrivateKey = "private-key",
         /// More bytes than the limit for a file.
         TooLarge = "too-large",
         /// More files, or certificates in a file, than the limit.
@@ -63,10 +65,11 @@ impl From<&ReadError> for Reason {
             ReadError::DanglingLink(_) => Self::DanglingLink,
             ReadError::LinkLoop => Self::LinkLoop,
             ReadError::PermissionDenied(_) => Self::PermissionDenied,
+            ReadError::PrivateKey(_) => Self::PrivateKey,
             ReadError::NotRegular(_) => Self::NotRegularFile,
             ReadError::TooLarge { .. } => Self::TooLarge,
             ReadError::Changing => Self::Changing,
-            ReadError::Other(_) => Self::ReadError,
+            ReadError::NoProc | ReadError::Other(_) => Self::ReadError,
         }
     }
 }

@@ -107,9 +107,6 @@ impl Scanner {
         path: &HostPath,
         pass: &mut Pass,
     ) -> Result<Arc<Contents>, (Reason, &'static str)> {
-        if path.file_name().ends_with(b".key") {
-            return Err((Reason::BadKubeconfig, "expiryd opens no *.key"));
-        }
         let contents = self.contents(path, Kind::File, pass);
         contents.ok_or((Reason::NotFound, "there is no such file"))
     }
@@ -121,7 +118,7 @@ impl Scanner {
             Glimpse::Same(known) => Some(self.remember(path, known, pass.now)),
             Glimpse::New(glance) => {
                 pass.parsed += 1;
-                Some(match self.parse(path, &glance, kind) {
+                Some(match self.parse(&glance, kind) {
                     Ok(known) => self.remember(path, known, pass.now),
                     Err(error) => Arc::new(unreadable(&error)),
                 })
@@ -141,8 +138,8 @@ impl Scanner {
         }
     }
 
-    fn parse(&self, path: &HostPath, glance: &Glance, kind: Kind) -> Result<Known, ReadError> {
-        let (identity, bytes) = self.root.read(path, glance, self.limits.file_size)?;
+    fn parse(&self, glance: &Glance, kind: Kind) -> Result<Known, ReadError> {
+        let (identity, bytes) = self.root.read(glance, self.limits.file_size)?;
         // A file must not be able to stop the agent, whatever the parsers make of it.
         let contents =
             catch_unwind(AssertUnwindSafe(|| pki::read(kind, &bytes))).unwrap_or_else(|_| {

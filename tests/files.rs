@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
-use crate::harness::{Host, NOW, earliest, expiryd, problems};
+use crate::harness::{Host, NOW, earliest, expiryd, problems, skip};
 use crate::specimen::{Specimen, pem};
 
 const SERVER: &str = "2027-03-09T09:00:00Z /etc/etcd/pki/server.crt";
@@ -270,17 +270,19 @@ fn a_certificate_that_a_kubeconfig_names_instead_of_holding_it_is_a_source_of_it
 #[test]
 fn a_kubeconfig_without_a_certificate_is_a_problem_unless_it_has_another_credential() {
     for (user, problem) in [
-        ("client-certificate: /nowhere.crt", Some("not-found")),
-        ("client-certificate: pki/apiserver.key", Some("bad-kubeconfig")),
-        ("client-certificate-data: ''", Some("no-certificate")),
-        ("token: ''", Some("no-certificate")),
+        ("client-certificate: /nowhere.crt", Some("/etc/kubernetes/scheduler.conf not-found")),
+        (
+            "client-certificate: pki/apiserver.key",
+            Some("/etc/kubernetes/pki/apiserver.key private-key"),
+        ),
+        ("client-certificate-data: ''", Some("/etc/kubernetes/scheduler.conf no-certificate")),
+        ("token: ''", Some("/etc/kubernetes/scheduler.conf no-certificate")),
         ("token: secret", None),
         ("exec: {command: x}", None),
     ] {
         let host = Host::like("rhel-control-plane-external-etcd");
         host.write("etc/kubernetes/scheduler.conf", kubeconfig(user));
-        let expected = problem.map(|reason| format!("/etc/kubernetes/scheduler.conf {reason}"));
-        assert_eq!(problems(&host.report(&[])), Vec::from_iter(expected), "{user}");
+        assert_eq!(problems(&host.report(&[])), Vec::from_iter(problem), "{user}");
     }
 }
 
@@ -304,4 +306,75 @@ fn a_file_whose_name_is_its_suffix_is_one_too() {
     let host = Host::like("ubuntu-etcd");
     host.write("etc/etcd/pki/.crt", Specimen::leaf("20261201000000Z").pem());
     assert_eq!(earliest(&host.report(&[])), "2026-12-01T00:00:00Z /etc/etcd/pki/.crt");
+}
+
+#[test]
+fn a_private_key_is_opened_under_no_name() {
+    let host = Host::like("ubuntu-etcd");
+    host.write("etc/etcd/pki/server.key", Specimen::leaf("20261201000000Z").pem());
+    host.write("opt/upper.KEY", "");
+    host.link("etc/etcd/pki/zzz.crt", "server.key");
+    host.link("opt/link.pem", "/etc/etcd/pki/zzz.crt");
+    let log = tempfile::NamedTempFile::new().unwrap();
+    if Command::new("strace").arg("--version").output().is_err() {
+        skip("strace is not installed");
+        return;
+    }
+    let mut command = Command::new("strace");
+    command.args(["-f", "-y", "-e", "trace=open,openat,openat2,read", "-o"]).arg(log.path());
+    command.arg(expiryd().get_program()).args(["check", "-o", "json", "--at", NOW, "--host-root"]);
+    command.arg(host.root());
+    for source in [
+        "glob:/etc/etcd/pki/*",
+        "file:/etc/etcd/pki/server.key",
+        "kubeconfig:/opt/upper.KEY",
+        "directory:/opt",
+    ] {
+        command.args(["--source", source]);
+    }
+    let report: serde_json::Value =
+        serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    assert_eq!(
+        problems(&report),
+        [
+            "/etc/etcd/pki/apiserver-etcd-client.key private-key",
+            "/etc/etcd/pki/ca.key private-key",
+            "/etc/etcd/pki/etcdctl-etcd-client.key private-key",
+            "/etc/etcd/pki/peer.key private-key",
+            "/etc/etcd/pki/server.key private-key",
+            "/etc/etcd/pki/zzz.crt private-key",
+            "/opt/link.pem private-key",
+            "/opt/upper.KEY private-key",
+        ]
+    );
+    let calls = fs::read_to_string(log.path()).unwrap();
+    let reads = calls.lines().filter(|call| call.contains(" read(") && call.contains('<'));
+    assert!(reads.clone().any(|call| call.contains("server.crt>")));
+    assert!(!reads.clone().any(|call| call.to_ascii_lowercase().contains(".key>")), "{calls}");
+}
+
+#[test]
+fn names_and_targets_that_would_play_tricks_are_shown_as_bytes_everywhere() {
+    let host = Host::like("ubuntu-etcd");
+    let leaf = Specimen::leaf("20261201000000Z").named("x\u{202e}\u{200b}\x1b[2J\\").pem();
+    for name in ["a\u{202e}b", "c\u{61c}d", "e\u{200b}f", "\u{feff}g", "h\\x1bi", "h\x1bi"] {
+        host.write(&format!("etc/etcd/pki/{name}.crt"), &leaf);
+    }
+    host.link("etc/etcd/pki/dangling.crt", "/no\x1b[31m\x07\nwhere");
+    for output in ["table", "wide", "json", "yaml", "prom"] {
+        let shown = host.check(&["-o", output, "--at", NOW]).stdout;
+        let shown = String::from_utf8(shown).unwrap();
+        let tricks = |c: char| {
+            (c.is_control() && c != '\n')
+                || matches!(c, '\u{61c}' | '\u{200b}' | '\u{202e}' | '\u{feff}')
+        };
+        assert!(!shown.contains(tricks), "{output}: {shown:?}");
+        // Nothing that came from outside begins a line of its own.
+        assert!(!shown.lines().any(|line| line.starts_with("where")), "{output}: {shown}");
+    }
+    let metrics = String::from_utf8(host.check(&["-o", "prom"]).stdout).unwrap();
+    let series =
+        metrics.lines().filter(|l| l.starts_with("x509_cert_not_after{") && l.contains("x1bi"));
+    let series: std::collections::BTreeSet<_> = series.collect();
+    assert_eq!(series.len(), 2, "two names are two series");
 }

@@ -10,13 +10,14 @@ use walkdir::WalkDir;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("closed_list", &[]),
+    ("escape", &[]),
     ("failure", &[]),
-    ("host_root", &[]),
+    ("host_root", &["escape"]),
     ("kubeconfig", &[]),
     ("problem", &["closed_list", "host_root"]),
     ("publication", &["clock", "closed_list"]),
     ("vitals", &["clock", "problem"]),
-    ("pki", &["clock", "closed_list", "kubeconfig", "problem"]),
+    ("pki", &["clock", "closed_list", "escape", "kubeconfig", "problem"]),
     ("layout", &["host_root", "pki", "problem"]),
     ("scan", &["clock", "host_root", "layout", "pki", "problem"]),
     ("inventory", &["clock", "host_root", "pki", "problem", "scan"]),
@@ -28,6 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "publish",
         &[
             "clock",
+            "escape",
             "host_root",
             "inventory",
             "kubeconfig",
@@ -41,7 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("watch", &["host_root", "layout", "problem"]),
     ("system", &["closed_list"]),
-    ("config", &["host_root", "inventory", "layout", "pki", "publish", "scan", "system"]),
+    ("config", &["escape", "host_root", "inventory", "layout", "pki", "publish", "scan", "system"]),
     (
         "agent",
         &[

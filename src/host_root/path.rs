@@ -1,15 +1,16 @@
 //! Paths as the node itself writes them.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
+use crate::escape::Escaped;
+
 /// A path as the node itself would write it: absolute, without `.` and `..`.
 ///
-/// Ordered bytewise. Written with control characters and bytes that are no UTF-8 as `\xNN`, so
-/// that a file's name can neither hide nor play tricks on a terminal.
+/// Ordered bytewise, and shown [`Escaped`].
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct HostPath(PathBuf);
 
@@ -28,7 +29,8 @@ impl HostPath {
         if path.is_absolute() {
             Ok(Self::root().join(path))
         } else {
-            Err(format!("{:?} is not an absolute path; begin it with /", path.display()))
+            let path = Escaped(path.as_os_str().as_bytes());
+            Err(format!("\"{path}\" is not an absolute path; begin it with /"))
         }
     }
 
@@ -82,23 +84,8 @@ impl PartialOrd for HostPath {
 
 impl fmt::Display for HostPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.as_os_str().as_bytes().utf8_chunks() {
-            let mut utf8 = [0; 4];
-            for character in chunk.valid().chars() {
-                if character.is_control() {
-                    escape(f, character.encode_utf8(&mut utf8).as_bytes())?;
-                } else {
-                    f.write_char(character)?;
-                }
-            }
-            escape(f, chunk.invalid())?;
-        }
-        Ok(())
+        Escaped(self.0.as_os_str().as_bytes()).fmt(f)
     }
-}
-
-fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
 }
 
 impl fmt::Debug for HostPath {

@@ -21,6 +21,9 @@ pub enum ReadError {
     /// The mode bits forbid it.
     #[error("permission denied{0}; run expiryd as root or give it CAP_DAC_READ_SEARCH")]
     PermissionDenied(String),
+    /// What the name leads to is called `*.key`.
+    #[error("it leads to a private key, {0}, and expiryd opens none")]
+    PrivateKey(String),
     /// A directory, FIFO, socket or device where a file was expected.
     #[error("it is a {0}, not a regular file")]
     NotRegular(&'static str),
@@ -37,6 +40,11 @@ pub enum ReadError {
     /// It was being written while it was read.
     #[error("it changed while it was being read; it is read again at the next look")]
     Changing,
+    /// Without `/proc` an opened file cannot be read.
+    #[error(
+        "it cannot be read because /proc is not mounted here; mount it, as container runtimes do"
+    )]
+    NoProc,
     /// Anything else the kernel said.
     #[error("it cannot be read: {0}")]
     Other(String),

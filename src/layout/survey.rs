@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 
 use super::{Evidence, ExtraSource, Place, Source, Watched};
-use crate::host_root::{HostPath, HostRoot, ReadError};
+use crate::host_root::{HostPath, HostRoot, ReadError, ends_like};
 use crate::pki::renewal::{CONTROL_PLANE_KUBECONFIGS, Holds, Slot, holds, known_names};
 use crate::problem::{Problem, Reason};
 
@@ -294,13 +294,7 @@ impl<'a> Survey<'a> {
 
 /// Whether a name ends so; `.crt` alone does.
 fn has_suffix(name: &Path, suffixes: &[&[u8]]) -> bool {
-    let name = name.as_os_str().as_bytes();
-    suffixes.iter().any(|suffix| {
-        let start = name.len().checked_sub(suffix.len());
-        start
-            .and_then(|start| name.get(start..))
-            .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
-    })
+    suffixes.iter().any(|suffix| ends_like(name.as_os_str().as_bytes(), suffix))
 }
 
 /// The directories of a pattern before its first wildcard, and how deep to look beneath them.

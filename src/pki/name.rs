@@ -4,10 +4,12 @@ use std::fmt::{self, Write as _};
 
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
+use crate::escape::Escaped;
+
 /// Bytes of a name beyond which it is cut: names are for people, a certificate may hold anything.
 const LIMIT: usize = 1024;
 
-/// A subject or an issuer: its attributes in the order of the certificate.
+/// A subject or an issuer: its attributes in the order of the certificate, their values [`Escaped`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Name {
     attributes: Box<[(Attribute, Box<str>)]>,
@@ -41,7 +43,7 @@ impl Name {
 }
 
 /// As in RFC 4514, but in the order of the certificate and with a blank after the comma, as
-/// openssl prints it: `O=system:nodes, CN=system:node:cp-1`.
+/// openssl prints it, and with [`Escaped`] values: `O=system:nodes, CN=system:node:cp-1`.
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, (kind, value)) in self.attributes.iter().enumerate() {
@@ -54,7 +56,7 @@ impl fmt::Display for Name {
             }
             for character in value.chars() {
                 match character {
-                    ',' | '+' | '"' | '\\' | '<' | '>' | ';' => write!(f, "\\{character}")?,
+                    ',' | '+' | '"' | '<' | '>' | ';' => write!(f, "\\{character}")?,
                     _ => f.write_char(character)?,
                 }
             }
@@ -77,27 +79,8 @@ fn kind(attribute: &AttributeTypeAndValue<'_>) -> Attribute {
     }
 }
 
-/// The value as text: UTF-8 as far as it is, control characters and other bytes as `\NN`
-/// (RFC 4514 section 2.4), so that a newline or an escape sequence stays visible and harmless.
+/// The value as text, as far as there is room for it.
 fn text(attribute: &AttributeTypeAndValue<'_>, limit: usize) -> Box<str> {
     let bytes = attribute.attr_value().data;
-    let mut text = String::new();
-    for chunk in bytes.get(..bytes.len().min(limit)).unwrap_or_default().utf8_chunks() {
-        for character in chunk.valid().chars() {
-            if character.is_control()
-                || matches!(character, '\u{200e}'..='\u{202e}' | '\u{2028}'..='\u{2069}')
-            {
-                let mut utf8 = [0; 4];
-                for byte in character.encode_utf8(&mut utf8).bytes() {
-                    let _ = write!(text, "\\{byte:02X}");
-                }
-            } else {
-                text.push(character);
-            }
-        }
-        for byte in chunk.invalid() {
-            let _ = write!(text, "\\{byte:02X}");
-        }
-    }
-    text.into()
+    Escaped(bytes.get(..bytes.len().min(limit)).unwrap_or_default()).to_string().into()
 }

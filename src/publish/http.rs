@@ -14,7 +14,7 @@
 //! connections: beyond it the one that was idle for longest is closed, so that slow clients
 //! cannot keep a probe out.
 //!
-//! Where TLS is configured, whatever does not arrive on a loopback address is encrypted. A client
+//! Where TLS is configured, whatever does not stay between loopback addresses is encrypted. A client
 //! with a certificate of the client CA that is not on the list of names gets 403.
 
 mod answers;
@@ -25,6 +25,7 @@ pub mod tls;
 mod write_deadline;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,10 +80,11 @@ pub async fn serve(
             _ = stop.changed() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let place = connections.admit();
                 let key = place.key();
-                let tls = stream.local_addr().map(|local| tls.borrow().towards(local.ip()));
+                let between = |local: SocketAddr| tls.borrow().between(local.ip(), peer.ip());
+                let tls = stream.local_addr().map(between);
                 let tls = tls.unwrap_or(Tls::Missing);
                 let connection = receive(stream, tls, answers.clone(), place, stop.clone());
                 connections.hold(key, tasks.spawn(connection));

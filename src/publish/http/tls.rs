@@ -81,10 +81,12 @@ pub struct Server {
 }
 
 impl Tls {
-    /// How to serve a connection to this address of the machine. What never leaves the machine is
-    /// plain, for `curl` and the kubelet's probes.
-    pub(super) fn towards(&self, local: IpAddr) -> Self {
-        if local.to_canonical().is_loopback() { Self::Off } else { self.clone() }
+    /// How to serve a connection between these addresses. What never leaves the machine is plain, for
+    /// `curl` and the kubelet's probes. Both ends are looked at: with `route_localnet` another machine
+    /// reaches a loopback address.
+    pub(super) fn between(&self, local: IpAddr, peer: IpAddr) -> Self {
+        let both = [local, peer].iter().all(|address| address.to_canonical().is_loopback());
+        if both { Self::Off } else { self.clone() }
     }
 }
 
@@ -165,7 +167,9 @@ impl Settings {
 fn load(root: &HostRoot, settings: &Settings, paths: &Paths) -> Result<Server, (HostPath, String)> {
     let mut digest = Sha256::new();
     let mut read = |path: &HostPath| {
-        let bytes = credentials::read(root, path).map_err(|e| (path.clone(), e.to_string()))?;
+        let bytes =
+            if *path == paths.key { credentials::read_key } else { credentials::read }(root, path)
+                .map_err(|e| (path.clone(), e.to_string()))?;
         digest.update(Sha256::digest(&*bytes));
         Ok(bytes)
     };
@@ -198,4 +202,21 @@ fn load(root: &HostRoot, settings: &Settings, paths: &Paths) -> Result<Server, (
         client_names: settings.client_names.clone(),
         fingerprint: digest.finalize().into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_has_both_ends_on_the_machine_is_plain() {
+        let plain = |local: &str, peer: &str| {
+            let (local, peer) = (local.parse().unwrap(), peer.parse().unwrap());
+            matches!(Tls::Missing.between(local, peer), Tls::Off)
+        };
+        assert!(plain("127.0.0.1", "127.0.0.1") && plain("::1", "::1"));
+        assert!(plain("::ffff:127.0.0.1", "127.0.0.2"));
+        assert!(!plain("127.0.0.1", "192.0.2.7"));
+        assert!(!plain("192.0.2.1", "127.0.0.1"));
+    }
 }

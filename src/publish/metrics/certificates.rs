@@ -162,6 +162,7 @@ const fn word(reason: Reason) -> &'static str {
         | Reason::ParserPanic => "decode_failed",
         Reason::WatchUnavailable => "walk_error",
         Reason::NotRegularFile
+        | Reason::PrivateKey
         | Reason::TooLarge
         | Reason::TooMany
         | Reason::Changing

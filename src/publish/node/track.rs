@@ -13,6 +13,7 @@ use super::identity::{Identity, Missing};
 use super::schedule::Schedule;
 use super::wanted::{self, Want};
 use crate::clock::Timestamp;
+use crate::escape::Escaped;
 use crate::publication::{Publication, State};
 
 const MERGE: &str = "application/merge-patch+json";
@@ -110,7 +111,7 @@ impl Track {
     /// Sends it; returns what there is to say of it all the same.
     async fn send(&self, identity: &Identity, want: &Want) -> Result<Option<String>, Failure> {
         let now = Timestamp::now();
-        let node = format!("/api/v1/nodes/{}", identity.node);
+        let node = format!("/api/v1/nodes/{}", path_segment(&identity.node));
         let get = |path: &str| Call {
             method: Method::GET,
             path: path.to_owned(),
@@ -179,6 +180,7 @@ impl Track {
             return Ok(body);
         }
         let said = body.get("message").and_then(Value::as_str).unwrap_or("no reason given");
+        let said = shown(said);
         let path = path.split('?').next().unwrap_or_default();
         let Identity { name, node, .. } = identity;
         let verb = if method == Method::GET {
@@ -203,5 +205,40 @@ impl Track {
             }
         };
         Err(Failure { why, retry_after })
+    }
+}
+
+/// A name as one segment of a path (RFC 3986 section 3.3): it may come from a certificate.
+fn path_segment(name: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        other => format!("%{other:02X}"),
+    };
+    name.bytes().map(escape).collect()
+}
+
+/// What a server said, as far as a log line has room for it.
+fn shown(said: &str) -> String {
+    const MOST: usize = 1_000;
+    let end = said.char_indices().nth(MOST).map_or(said.len(), |(at, _)| at);
+    Escaped::text(said.get(..end).unwrap_or_default()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_one_segment_of_the_path() {
+        assert_eq!(path_segment("cp-1.example"), "cp-1.example");
+        assert_eq!(path_segment("../x?y=z\n"), "..%2Fx%3Fy%3Dz%0A");
+    }
+
+    #[test]
+    fn what_a_server_says_is_one_line_of_bounded_length() {
+        assert_eq!(shown("no\x1b[2J\nyes"), "no\\x1b[2J\\x0ayes");
+        assert_eq!(shown(&"é".repeat(5_000)).chars().count(), 1_000);
     }
 }
