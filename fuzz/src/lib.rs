@@ -33,7 +33,8 @@ pub fn report(certificate: &[u8], authority: &[u8], kubeconfig: &[u8]) -> Report
             sources: Vec::new(),
             problems: Vec::new(),
             unlisted: Vec::new(),
-            pki_directories: vec![HostPath::root().join("etc/kubernetes/pki")],
+            control_plane_pki: HostPath::root().join("etc/kubernetes/pki"),
+            etcd_pki: HostPath::root().join("etc/etcd/pki"),
             watched: Vec::new(),
         },
         files: BTreeMap::from([
