@@ -11,17 +11,19 @@ use tokio::task::AbortHandle;
 
 /// The open connections, and when each was last used.
 #[derive(Debug)]
-pub struct Connections(Mutex<Pools>);
+pub struct Connections {
+    /// Counts uses; the connection with the lowest number was idle for longest.
+    uses: AtomicU64,
+    pools: Mutex<Pools>,
+}
 
 #[derive(Debug)]
 struct Pools {
-    /// Counts uses; the connection with the lowest number was idle for longest.
-    uses: u64,
     silent: Pool,
     heard: Pool,
 }
 
-/// Connections by their last use.
+/// Connections by their key.
 #[derive(Debug)]
 struct Pool {
     limit: usize,
@@ -29,18 +31,17 @@ struct Pool {
 }
 
 /// An open connection, and how to end it once its task is there.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Open {
+    last_use: Arc<AtomicU64>,
     task: Option<AbortHandle>,
 }
 
 /// One connection's place among them, given up when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// Its number among the silent ones.
-    silent: u64,
-    /// The number of its last use; 0 while it has not said anything.
-    heard: AtomicU64,
+    key: u64,
+    last_use: Arc<AtomicU64>,
     connections: Arc<Connections>,
 }
 
@@ -48,7 +49,8 @@ impl Connections {
     /// None yet, and at most `limit` that have asked something and `silent` that have not.
     pub fn new(limit: usize, silent: usize) -> Self {
         let pool = |limit| Pool { limit, open: BTreeMap::new() };
-        Self(Mutex::new(Pools { uses: 0, silent: pool(silent), heard: pool(limit) }))
+        let pools = Pools { silent: pool(silent), heard: pool(limit) };
+        Self { uses: AtomicU64::new(0), pools: Mutex::new(pools) }
     }
 
     /// Allows another number of those that have asked something, from the next one on.
@@ -58,72 +60,70 @@ impl Connections {
 
     /// Makes room for one more connection, closing the longest silent one if there is none.
     pub(super) fn admit(self: &Arc<Self>) -> Place {
-        let mut pools = self.lock();
-        let last_use = pools.next_use();
-        pools.silent.insert(last_use, Open::default());
-        Place { silent: last_use, heard: AtomicU64::new(0), connections: Arc::clone(self) }
+        let key = self.next_use();
+        let last_use = Arc::new(AtomicU64::new(key));
+        let open = Open { last_use: Arc::clone(&last_use), task: None };
+        self.lock().silent.insert(key, open);
+        Place { key, last_use, connections: Arc::clone(self) }
     }
 
     /// Says which task to stop when the place is needed.
-    pub(super) fn hold(&self, last_use: u64, task: AbortHandle) {
-        if let Some(open) = self.lock().silent.open.get_mut(&last_use) {
+    pub(super) fn hold(&self, key: u64, task: AbortHandle) {
+        if let Some(open) = self.lock().silent.open.get_mut(&key) {
             open.task = Some(task);
         }
     }
 
+    fn next_use(&self) -> u64 {
+        self.uses.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Nothing here panics while it holds the lock, so a poisoned one is as good as any.
     fn lock(&self) -> MutexGuard<'_, Pools> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Pools {
-    const fn next_use(&mut self) -> u64 {
-        self.uses += 1;
-        self.uses
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Pool {
-    fn insert(&mut self, last_use: u64, open: Open) {
+    fn insert(&mut self, key: u64, open: Open) {
         while self.open.len() >= self.limit.max(1) {
-            let Some((_, longest_idle)) = self.open.pop_first() else { break };
-            if let Some(task) = longest_idle.task {
-                task.abort();
+            let used = |(_, open): &(&u64, &Open)| open.last_use.load(Ordering::Relaxed);
+            let Some(key) = self.open.iter().min_by_key(used).map(|(key, _)| *key) else { break };
+            if let Some(Open { task: Some(longest_idle), .. }) = self.open.remove(&key) {
+                longest_idle.abort();
             }
         }
-        self.open.insert(last_use, open);
+        self.open.insert(key, open);
     }
 }
 
 impl Place {
-    /// What it is known by until it is first used.
+    /// What it is known by.
     pub(super) const fn key(&self) -> u64 {
-        self.silent
+        self.key
     }
 
-    /// The client has said something: moves the connection to the end of the queue of those that have.
-    pub(super) fn used(&self) {
+    /// The client has begun to say something: from now on the connection is one of those that have.
+    pub(super) fn heard(&self) {
+        self.used();
         let mut pools = self.connections.lock();
-        let last_use = pools.next_use();
         // One that was given up already ends at its next chance.
-        if let Some(open) = self.take(&mut pools) {
-            pools.heard.insert(last_use, open);
+        if let Some(open) = pools.silent.open.remove(&self.key) {
+            pools.heard.insert(self.key, open);
         }
-        self.heard.store(last_use, Ordering::Relaxed);
     }
 
-    fn take(&self, pools: &mut Pools) -> Option<Open> {
-        match self.heard.load(Ordering::Relaxed) {
-            0 => pools.silent.open.remove(&self.silent),
-            last_use => pools.heard.open.remove(&last_use),
-        }
+    /// Moves the connection to the end of the queue for closing.
+    pub(super) fn used(&self) {
+        self.last_use.store(self.connections.next_use(), Ordering::Relaxed);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.take(&mut self.connections.lock());
+        let mut pools = self.connections.lock();
+        pools.silent.open.remove(&self.key);
+        pools.heard.open.remove(&self.key);
     }
 }
 
@@ -140,7 +140,7 @@ mod tests {
     fn a_flood_of_silent_ones_pushes_out_none_that_was_heard() {
         let connections = Arc::new(Connections::new(2, 3));
         let heard = connections.admit();
-        heard.used();
+        heard.heard();
         let silent: Vec<_> = (0..10).map(|_| connections.admit()).collect();
         assert_eq!(counts(&connections), (3, 1));
         drop((silent, heard));
@@ -151,15 +151,12 @@ mod tests {
     fn the_longest_idle_one_is_given_up_for_one_more() {
         let connections = Arc::new(Connections::new(2, 3));
         let places: Vec<_> = (0..3).map(|_| connections.admit()).collect();
-        places.iter().for_each(Place::used);
-        let open = |place: &Place| {
-            let last_use = place.heard.load(Ordering::Relaxed);
-            connections.lock().heard.open.contains_key(&last_use)
-        };
+        places.iter().for_each(Place::heard);
+        let open = |place: &Place| connections.lock().heard.open.contains_key(&place.key());
         assert!(!open(&places[0]) && open(&places[1]) && open(&places[2]));
         places[1].used();
         let more = connections.admit();
-        more.used();
+        more.heard();
         assert!(open(&places[1]) && !open(&places[2]) && open(&more));
     }
 }

@@ -1,35 +1,39 @@
-//! What an answer carries: bytes that it shares with every other answer, in at most two parts.
+//! What an answer carries: bytes that it shares with every other answer, in one part or more.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::vec;
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 
-/// See the module.
+/// See the module. Most answers have one part, which costs nothing to keep.
 #[derive(Debug, Default)]
 pub(super) struct Payload {
-    parts: VecDeque<Bytes>,
+    /// Empty at the end.
+    next: Bytes,
+    rest: vec::IntoIter<Bytes>,
     /// Whether it stands for something that was not rendered, as in an answer to HEAD.
     unknown: bool,
 }
 
 impl Payload {
     /// These parts, one behind the other.
-    pub(super) fn of(parts: impl IntoIterator<Item = Bytes>) -> Self {
-        Self { parts: parts.into_iter().filter(|part| !part.is_empty()).collect(), unknown: false }
+    pub(super) fn of(mut parts: Vec<Bytes>) -> Self {
+        parts.retain(|part| !part.is_empty());
+        let mut rest = parts.into_iter();
+        Self { next: rest.next().unwrap_or_default(), rest, unknown: false }
     }
 
     /// Nothing, for an answer to HEAD: its length is not told because nobody knows it.
-    pub(super) const fn unknown() -> Self {
-        Self { parts: VecDeque::new(), unknown: true }
+    pub(super) fn unknown() -> Self {
+        Self { unknown: true, ..Self::default() }
     }
 }
 
 impl From<Bytes> for Payload {
-    fn from(bytes: Bytes) -> Self {
-        Self::of([bytes])
+    fn from(next: Bytes) -> Self {
+        Self { next, ..Self::default() }
     }
 }
 
@@ -41,18 +45,21 @@ impl Body for Payload {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.parts.pop_front().map(|part| Ok(Frame::data(part))))
+        let following = self.rest.next().unwrap_or_default();
+        let part = std::mem::replace(&mut self.next, following);
+        Poll::Ready((!part.is_empty()).then(|| Ok(Frame::data(part))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.parts.is_empty() && !self.unknown
+        self.next.is_empty() && !self.unknown
     }
 
     fn size_hint(&self) -> SizeHint {
         if self.unknown {
             return SizeHint::new();
         }
-        let length: usize = self.parts.iter().map(Bytes::len).sum();
+        let rest: usize = self.rest.as_slice().iter().map(Bytes::len).sum();
+        let length = self.next.len() + rest;
         SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
     }
 }
