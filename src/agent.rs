@@ -28,7 +28,7 @@ use crate::vitals::Vitals;
 use crate::watch::COMPARE;
 use core::Core;
 use endpoints::Endpoints;
-use lookout::{Lookout, Sighting};
+use lookout::Lookout;
 
 /// How long a look may take before the loop counts as stopped.
 const LOOK: Duration = Duration::from_mins(1);
@@ -78,7 +78,7 @@ pub async fn run(
             pulse.beat(LOOK);
             changes.mark_unchanged();
             let sighting;
-            (lookout, sighting) = observe(lookout).await;
+            (lookout, sighting) = with(lookout, Lookout::look).await;
             endpoints.secure(sighting.tls.clone());
             let wait = core.take(sighting);
             next_look = Instant::now() + wait;
@@ -112,7 +112,7 @@ pub async fn run(
         match turn {
             Turn::Look => {}
             Turn::Tick if Instant::now() >= next_look => {}
-            Turn::Tick => (lookout, look) = has_moved(lookout).await,
+            Turn::Tick => (lookout, look) = with(lookout, |lookout| lookout.has_moved()).await,
             Turn::Asked(Asked::Stop) => break,
             Turn::Asked(Asked::Reload) => {
                 manager::reloading();
@@ -171,20 +171,14 @@ async fn read_again(
     .await
 }
 
-/// Looks, where that may block.
-async fn observe(mut lookout: Lookout) -> (Lookout, Sighting) {
+/// Lets the lookout work where that may block.
+async fn with<T: Send + 'static>(
+    mut lookout: Lookout,
+    work: impl FnOnce(&mut Lookout) -> T + Send + 'static,
+) -> (Lookout, T) {
     aside(move || {
-        let sighting = lookout.look();
-        (lookout, sighting)
-    })
-    .await
-}
-
-/// Whether other directories have to be watched, found where that may block.
-async fn has_moved(lookout: Lookout) -> (Lookout, bool) {
-    aside(move || {
-        let moved = lookout.has_moved();
-        (lookout, moved)
+        let result = work(&mut lookout);
+        (lookout, result)
     })
     .await
 }

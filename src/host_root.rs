@@ -4,75 +4,26 @@
 //! root were `/`: an absolute symlink of the node leads to the node's own file, and `..` cannot
 //! climb out. Nothing here can write, and nothing blocks on a FIFO or a device.
 
+mod glance;
 mod path;
 mod read_error;
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2, readlinkat};
 use nix::sys::stat::Mode;
 use walkdir::WalkDir;
-use zeroize::Zeroizing;
 
 use crate::escape::Escaped;
+use glance::denied;
+pub use glance::{Glance, Identity};
 pub use path::HostPath;
 pub use read_error::ReadError;
-
-/// What tells one state of a file from another: device, inode, size and both change times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Identity {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    /// When the inode last changed, in seconds since 1970.
-    pub const fn changed_at(&self) -> i64 {
-        self.changed.0
-    }
-
-    /// Device and inode: which file or directory it is, whatever its state.
-    pub const fn inode(&self) -> (u64, u64) {
-        (self.device, self.inode)
-    }
-}
-
-/// A file that was opened by name alone: enough to tell whether it changed, and what to read.
-#[derive(Debug)]
-pub struct Glance {
-    /// The state the file is in.
-    pub identity: Identity,
-    /// What it is, if it is no regular file.
-    irregular: Option<&'static str>,
-    file: OwnedFd,
-}
-
-impl Glance {
-    /// Where the file is by now, in this process's own file system (`proc_pid_fd(5)`).
-    fn resolved(&self) -> Result<PathBuf, ReadError> {
-        let link = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        fs::read_link(link).map_err(|_| ReadError::NoProc)
-    }
-}
 
 /// The directory that stands for the node's `/`.
 #[derive(Debug)]
@@ -121,35 +72,6 @@ impl HostRoot {
         &self.path
     }
 
-    /// Reads a regular file of at most `limit` bytes, the very one that was glanced at: opening a device
-    /// can have effects of its own. A private key, by the name that the file really has, is refused.
-    ///
-    /// The bytes are erased from memory when dropped: a kubeconfig holds a private key too.
-    ///
-    /// # Errors
-    /// See [`ReadError`].
-    pub fn read(
-        &self,
-        glance: &Glance,
-        limit: u64,
-    ) -> Result<(Identity, Zeroizing<Vec<u8>>), ReadError> {
-        let resolved = glance.resolved()?;
-        let name = resolved.file_name().unwrap_or_default().as_bytes();
-        if ends_like(name, b".key") {
-            return Err(ReadError::PrivateKey(Escaped(name).to_string()));
-        }
-        read_opened(glance, limit)
-    }
-
-    /// Reads the private key that the endpoint serves with: the only one that expiryd opens.
-    ///
-    /// # Errors
-    /// See [`ReadError`].
-    pub fn read_key(&self, path: &HostPath, limit: u64) -> Result<Zeroizing<Vec<u8>>, ReadError> {
-        let glance = self.glance(path)?;
-        read_opened(&glance, limit).map(|(_, bytes)| bytes)
-    }
-
     /// Looks at a file without opening it for reading, which no watcher notices.
     ///
     /// # Errors
@@ -158,13 +80,7 @@ impl HostRoot {
         let fd = self
             .open_beneath(path.as_path(), OFlag::O_PATH)
             .map_err(|errno| self.explain(path, errno))?;
-        let file = File::from(fd);
-        let metadata = file.metadata()?;
-        Ok(Glance {
-            identity: Identity::of(&metadata),
-            irregular: irregular(&metadata),
-            file: file.into(),
-        })
+        Ok(Glance::at(fd)?)
     }
 
     /// A directory opened by name alone, and which one it is, for watching it.
@@ -305,59 +221,8 @@ fn is_not_found(error: &walkdir::Error) -> bool {
     error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-fn read_opened(glance: &Glance, limit: u64) -> Result<(Identity, Zeroizing<Vec<u8>>), ReadError> {
-    if let Some(kind) = glance.irregular {
-        return Err(ReadError::NotRegular(kind));
-    }
-    let link = format!("/proc/self/fd/{}", glance.file.as_raw_fd());
-    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    let fd = open(link.as_str(), flags, Mode::empty()).map_err(|errno| match errno {
-        Errno::ENOENT => ReadError::NoProc,
-        Errno::EACCES => denied(&glance.file),
-        errno => errno.into(),
-    })?;
-    let mut file = File::from(fd);
-    let before = file.metadata()?;
-    let size = before.size();
-    if size > limit {
-        return Err(ReadError::TooLarge { size, limit });
-    }
-    // All of the room at once: growing would leave a copy behind that is not erased.
-    let mut bytes = Zeroizing::new(vec![0; usize::try_from(size).unwrap_or(usize::MAX)]);
-    file.read_exact(&mut bytes).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => ReadError::Changing,
-        _ => error.into(),
-    })?;
-    // Whoever writes or appends meanwhile changes the size or a time.
-    let after = Identity::of(&file.metadata()?);
-    if after == Identity::of(&before) { Ok((after, bytes)) } else { Err(ReadError::Changing) }
-}
-
-/// With owner and mode, so that the operator sees why.
-fn denied(file: &OwnedFd) -> ReadError {
-    let stat = nix::sys::stat::fstat(file);
-    let owner = stat.map(|s| format!(" (owner {}, mode {:04o})", s.st_uid, s.st_mode & 0o7777));
-    ReadError::PermissionDenied(owner.unwrap_or_default())
-}
-
 /// Whether a name has this suffix in upper or lower case.
 pub fn ends_like(name: &[u8], suffix: &[u8]) -> bool {
     let start = name.len().checked_sub(suffix.len());
     start.and_then(|start| name.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
-}
-
-fn irregular(metadata: &fs::Metadata) -> Option<&'static str> {
-    use std::os::unix::fs::FileTypeExt;
-    let kind = metadata.file_type();
-    if kind.is_file() {
-        None
-    } else if kind.is_dir() {
-        Some("directory")
-    } else if kind.is_fifo() {
-        Some("FIFO")
-    } else if kind.is_socket() {
-        Some("socket")
-    } else {
-        Some("device")
-    }
 }

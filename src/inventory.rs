@@ -224,12 +224,10 @@ impl Settling {
     /// A control plane or etcd machine stays one while anything tells so, and for the grace: Machines
     /// are replaced, not changed, and an emptied directory must not make a worker of one.
     fn settle_role(&mut self, seen: Role, now: Duration) -> Role {
-        let weaker = match (self.role, seen) {
-            (Some(Role::ControlPlane), Role::ControlPlane) => false,
-            (Some(Role::ControlPlane), _) | (Some(Role::Etcd), Role::Worker | Role::Unknown) => {
-                true
-            }
-            _ => false,
+        let weaker = match self.role {
+            Some(Role::ControlPlane) => seen != Role::ControlPlane,
+            Some(Role::Etcd) => matches!(seen, Role::Worker | Role::Unknown),
+            Some(Role::Worker | Role::Unknown) | None => false,
         };
         let role = match self.role {
             Some(before) if weaker => {
@@ -263,10 +261,7 @@ impl Settling {
 
     /// What is needed and was never good since the start: a date that nobody sees may be the earliest.
     fn missing(&self, scan: &Scan, needed: &[Vec<HostPath>], role: Role) -> Vec<Problem> {
-        let unlisted = |path: &HostPath| {
-            scan.layout.unlisted.iter().any(|directory| path.beneath(directory).is_some())
-        };
-        let told = |path: &HostPath| self.good.knows(path) || unlisted(path);
+        let told = |path: &HostPath| self.good.knows(path) || scan.layout.is_unlisted(path);
         let missing = needed.iter().filter(|paths| !paths.iter().any(told));
         let problem = |paths: &Vec<HostPath>| {
             let (path, others) = paths.split_first()?;

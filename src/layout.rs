@@ -133,13 +133,18 @@ pub struct Layout {
     pub watched: Vec<Watched>,
 }
 
+impl Watched {
+    /// The directory that holds `path`, for that name alone; `None` for `/`.
+    pub fn named(path: &HostPath, awaited: bool) -> Option<Self> {
+        let name = Some(path.file_name().to_vec());
+        path.parent().map(|directory| Self { directory, name, awaited })
+    }
+}
+
 impl Layout {
-    /// Watches for a change of one more file.
-    pub fn watch_named(&mut self, path: &HostPath) {
-        if let Some(directory) = path.parent() {
-            let name = Some(path.file_name().to_vec());
-            self.watched.push(Watched { directory, name, awaited: false });
-        }
+    /// Whether a file is in a directory that could not be listed: it may be there, whatever was found.
+    pub fn is_unlisted(&self, path: &HostPath) -> bool {
+        self.unlisted.iter().any(|directory| path.beneath(directory).is_some())
     }
 }
 
@@ -303,7 +308,7 @@ fn hostname(root: &HostRoot) -> Option<String> {
 fn small_text(root: &HostRoot, path: &str) -> Option<String> {
     let path = host(path);
     let glance = root.glance(&path).ok()?;
-    let (_, bytes) = root.read(&glance, 64 * 1024).ok()?;
+    let (_, bytes) = glance.read(64 * 1024).ok()?;
     String::from_utf8(bytes.to_vec()).ok()
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::host_root::{Glance, HostPath, HostRoot, Identity, ReadError};
-use crate::layout::{self, Layout, Source, Wishes};
+use crate::layout::{self, Layout, Source, Watched, Wishes};
 use crate::pki::renewal::Slot;
 use crate::pki::{self, Contents, Fault, Kind};
 use crate::problem::{Problem, Reason};
@@ -84,31 +84,24 @@ impl Scanner {
             if files.contains_key(&path) {
                 continue;
             }
-            layout.watch_named(&path);
-            match self.reference(&path, &mut pass) {
-                Ok(contents) => {
+            layout.watched.extend(Watched::named(&path, false));
+            match self.contents(&path, Kind::File, &mut pass) {
+                Some(contents) => {
                     let name = path.file_name().to_vec();
                     files.insert(path, File { slot, kind: Kind::File, name, contents });
                 }
-                Err((reason, why)) => layout.problems.push(Problem {
+                None => layout.problems.push(Problem {
                     path: kubeconfig,
                     index: None,
-                    reason,
-                    message: format!("its client-certificate is {path}, and {why}"),
+                    reason: Reason::NotFound,
+                    message: format!(
+                        "its client-certificate is {path}, and {}",
+                        ReadError::NotFound
+                    ),
                 }),
             }
         }
         Scan { layout, files, parsed: pass.parsed }
-    }
-
-    /// What a file that a kubeconfig names holds.
-    fn reference(
-        &mut self,
-        path: &HostPath,
-        pass: &mut Pass,
-    ) -> Result<Arc<Contents>, (Reason, &'static str)> {
-        let contents = self.contents(path, Kind::File, pass);
-        contents.ok_or((Reason::NotFound, "there is no such file"))
     }
 
     /// What a file holds, as far as it can be read; `None` when it is not there.
@@ -139,7 +132,7 @@ impl Scanner {
     }
 
     fn parse(&self, glance: &Glance, kind: Kind) -> Result<Known, ReadError> {
-        let (identity, bytes) = self.root.read(glance, self.limits.file_size)?;
+        let (identity, bytes) = glance.read(self.limits.file_size)?;
         // A file must not be able to stop the agent, whatever the parsers make of it.
         let contents =
             catch_unwind(AssertUnwindSafe(|| pki::read(kind, &bytes))).unwrap_or_else(|_| {

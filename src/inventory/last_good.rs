@@ -185,10 +185,8 @@ impl LastGood {
             if scan.files.contains_key(path) {
                 return true;
             }
-            let directory_is_unknown =
-                scan.layout.unlisted.iter().any(|directory| path.beneath(directory).is_some());
-            if directory_is_unknown {
-                // Its directory cannot be read, which is a problem of its own: it may be there.
+            if scan.layout.is_unlisted(path) {
+                // Which is a problem of its own.
                 known.gone_since = None;
             } else {
                 let since = *known.gone_since.get_or_insert(now);

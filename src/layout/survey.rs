@@ -15,7 +15,7 @@ use crate::problem::{Problem, Reason};
 const GLOB_DEPTH: usize = 8;
 
 /// Where the kubelet looks for static pods: kubeadm's folder, and Bottlerocket's
-/// (`api/bootstrap-containers` and `api/static-pods`, `STATIC_POD_DIR`).
+/// (`sources/api/static-pods`, `STATIC_POD_DIR`).
 const MANIFESTS: &[&str] = &["/etc/kubernetes/manifests", "/etc/kubernetes/static-pods"];
 
 /// Static pods of a control plane.
@@ -67,7 +67,7 @@ impl<'a> Survey<'a> {
                     }
                 }
             }
-            self.watch(directory_in_it, None, false);
+            self.watch(directory_in_it, false);
             if slot == Slot::EtcdPki {
                 break;
             }
@@ -113,7 +113,7 @@ impl<'a> Survey<'a> {
             }
             Place::Directory(path) => {
                 self.watch_named(path, true);
-                self.watch(path.clone(), None, false);
+                self.watch(path.clone(), false);
                 let wanted = |name: &Path| has_suffix(name, &[b".crt", b".pem"]);
                 for path in self.list(path, 1, true, wanted) {
                     self.add(source(path));
@@ -121,7 +121,7 @@ impl<'a> Survey<'a> {
             }
             Place::Glob(pattern) => {
                 let (base, depth) = fixed_part(pattern);
-                self.watch(base.clone(), None, true);
+                self.watch(base.clone(), true);
                 let options = MatchOptions {
                     require_literal_separator: true,
                     require_literal_leading_dot: true,
@@ -139,7 +139,7 @@ impl<'a> Survey<'a> {
     /// What tells which machine this is.
     pub(super) fn evidence(&self, control_plane: &HostPath, etcd: &HostPath) -> Evidence {
         let has = |name: &str| self.sources.contains_key(&control_plane.join(name));
-        let known = |source: &&Source| {
+        let known = |source: &Source| {
             source.slot == Slot::ControlPlanePki
                 && holds(source.slot, &source.name) != Holds::Anything
                 && source.name != b"ca.crt"
@@ -155,7 +155,7 @@ impl<'a> Survey<'a> {
         Evidence {
             etcd_pki: self.root.exists(etcd),
             // People copy admin.conf to other machines; a control plane has more than one of them.
-            control_plane: self.sources.values().any(|source| known(&source))
+            control_plane: self.sources.values().any(known)
                 || kubeconfigs.count() > 1
                 || self.root.exists(&control_plane.join("sa.pub"))
                 || MANIFESTS.iter().any(manifest),
@@ -264,9 +264,9 @@ impl<'a> Survey<'a> {
         });
     }
 
-    fn watch(&mut self, directory: HostPath, name: Option<&[u8]>, awaited: bool) {
-        let name = name.map(<[u8]>::to_vec);
-        self.watched.push(Watched { directory, name, awaited });
+    /// Watches a directory for every name in it.
+    fn watch(&mut self, directory: HostPath, awaited: bool) {
+        self.watched.push(Watched { directory, name: None, awaited });
     }
 
     /// Watches for a change of what a link leads to, and of the links on the way.
@@ -274,21 +274,15 @@ impl<'a> Survey<'a> {
         for name in self.root.links(path) {
             if self.links < LINKS {
                 self.links += 1;
-                self.watch_name(&name, false);
+                self.watched.extend(Watched::named(&name, false));
             }
         }
     }
 
     /// Watches the directory that holds `path` for that name alone, and what the name leads to.
     fn watch_named(&mut self, path: &HostPath, awaited: bool) {
-        self.watch_name(path, awaited);
+        self.watched.extend(Watched::named(path, awaited));
         self.watch_links(path);
-    }
-
-    fn watch_name(&mut self, path: &HostPath, awaited: bool) {
-        if let Some(parent) = path.parent() {
-            self.watch(parent, Some(path.file_name()), awaited);
-        }
     }
 }
 

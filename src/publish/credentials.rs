@@ -13,13 +13,12 @@ const LIMIT: u64 = 1 << 20;
 
 /// Reads a file of the host; it is erased from memory when dropped.
 pub(super) fn read(root: &HostRoot, path: &HostPath) -> Result<Zeroizing<Vec<u8>>, ReadError> {
-    let glance = root.glance(path)?;
-    root.read(&glance, LIMIT).map(|(_, bytes)| bytes)
+    root.glance(path)?.read(LIMIT).map(|(_, bytes)| bytes)
 }
 
 /// Reads the private key of the endpoint.
 pub(super) fn read_key(root: &HostRoot, path: &HostPath) -> Result<Zeroizing<Vec<u8>>, ReadError> {
-    root.read_key(path, LIMIT)
+    root.glance(path)?.read_key(LIMIT)
 }
 
 /// The CAs of a bundle. What cannot be read in it is left out, as long as something is left.

@@ -130,7 +130,7 @@ async fn receive(
     if !matches!(heard.await, Ok(Ok(()))) {
         return;
     }
-    place.used();
+    place.heard();
     Box::pin(respond(stream, tls, answers, place, stop)).await;
 }
 

@@ -34,12 +34,8 @@ pub struct Rendered {
 
 impl Rendered {
     fn get(&self, report: &Report, vitals: &Vitals, form: Form, coding: Coding) -> Vec<Bytes> {
-        let [text, open] = &self.machine;
-        let machine = coding.pick(match form {
-            Form::Text => text,
-            Form::OpenMetrics => open,
-        });
-        let certificates = coding.pick(&self.certificates).get_or_init(|| {
+        let machine = coding.pick(form.pick(self.machine.each_ref()).each_ref());
+        let certificates = coding.pick(self.certificates.each_ref()).get_or_init(|| {
             coding.encode(certificates::families(report).map(|family| family.write(form)))
         });
         let machine = machine
@@ -58,11 +54,7 @@ pub struct Gauge(Mutex<[[Written; Coding::COUNT]; Form::COUNT]>);
 impl Gauge {
     fn read(&self, form: Form, coding: Coding) -> Vec<Bytes> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let [text, open] = &mut *kept;
-        let kept = coding.pick_mut(match form {
-            Form::Text => text,
-            Form::OpenMetrics => open,
-        });
+        let kept = coding.pick(form.pick(kept.each_mut()).each_mut());
         if let Some((at, parts)) = kept
             && at.elapsed() < FRESH
         {

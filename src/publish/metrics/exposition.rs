@@ -39,6 +39,14 @@ impl Form {
             Self::OpenMetrics => "# EOF\n",
         }
     }
+
+    /// That of the two which is for it.
+    pub(super) fn pick<T>(self, [text, open]: [T; Self::COUNT]) -> T {
+        match self {
+            Self::Text => text,
+            Self::OpenMetrics => open,
+        }
+    }
 }
 
 /// All families of the registry as OpenMetrics, without the end.
@@ -62,15 +70,7 @@ impl Coding {
     pub(super) const COUNT: usize = 2;
 
     /// That of the two which is for it.
-    pub(super) const fn pick<T>(self, [plain, gzip]: &[T; Self::COUNT]) -> &T {
-        match self {
-            Self::Plain => plain,
-            Self::Gzip => gzip,
-        }
-    }
-
-    /// The same, to be changed.
-    pub(super) const fn pick_mut<T>(self, [plain, gzip]: &mut [T; Self::COUNT]) -> &mut T {
+    pub(super) fn pick<T>(self, [plain, gzip]: [T; Self::COUNT]) -> T {
         match self {
             Self::Plain => plain,
             Self::Gzip => gzip,

@@ -60,7 +60,7 @@ pub struct Annotations {
     /// The date of the machine's rollout.
     machine: Option<Timestamp>,
     /// The earliest expiry and its path.
-    earliest: Option<(Timestamp, String)>,
+    earliest: (Timestamp, String),
     status: Status,
     /// Whether an earlier date of the Node is held against a degraded report.
     held: bool,
@@ -79,7 +79,7 @@ pub fn annotations(report: &Report) -> Option<Want> {
     };
     Some(Want::Annotations(Annotations {
         machine: report.machine_rollout.as_ref().map(|end| end.not_after),
-        earliest: Some((earliest.not_after, earliest.path.to_string())),
+        earliest: (earliest.not_after, earliest.path.to_string()),
         status: report.status,
         held: false,
     }))
@@ -109,11 +109,8 @@ impl Annotations {
             self.machine = Some(date);
             self.held = true;
         }
-        let is_later = |new: &Option<(Timestamp, String)>, date| {
-            new.as_ref().is_none_or(|(new, _)| date < *new)
-        };
-        if let Some(earliest) = said.earliest.filter(|(date, _)| is_later(&self.earliest, *date)) {
-            self.earliest = Some(earliest);
+        if let Some(earliest) = said.earliest.filter(|(date, _)| *date < self.earliest.0) {
+            self.earliest = earliest;
             self.held = true;
         }
         self
@@ -121,21 +118,22 @@ impl Annotations {
 
     /// What is held against the report, for a person; `None` when nothing is.
     pub fn holds(&self) -> Option<String> {
-        let (date, path) = self.earliest.as_ref().filter(|_| self.held)?;
-        Some(format!(
-            "the Node keeps {date} ({path}), which a good report gave it: this one is degraded and may \
-             not see everything"
-        ))
+        let (date, path) = &self.earliest;
+        self.held.then(|| {
+            format!(
+                "the Node keeps {date} ({path}), which a good report gave it: this one is degraded \
+                 and may not see everything"
+            )
+        })
     }
 
     /// JSON merge patch (RFC 7396) of the Node's annotations and nothing else. Never an empty value:
     /// Cluster API stops on one that is no date. null removes the key.
     pub fn patch(&self, now: Timestamp) -> Value {
-        let date = |date: Timestamp| Value::from(date.to_string());
-        let (earliest, path) = self.earliest.clone().unzip();
+        let (earliest, path) = &self.earliest;
         json!({ "metadata": { "annotations": {
-            MACHINE_EXPIRY: self.machine.map(date),
-            EARLIEST_EXPIRY: earliest.map(date),
+            MACHINE_EXPIRY: self.machine,
+            EARLIEST_EXPIRY: earliest,
             EARLIEST_CERTIFICATE: path,
             STATUS: self.status,
             HELD: self.held.then_some("true"),
@@ -252,7 +250,7 @@ mod tests {
 
     fn report(date: &str, status: Status) -> Annotations {
         let date = Timestamp::parse(date).unwrap();
-        let earliest = Some((date, "/new".to_owned()));
+        let earliest = (date, "/new".to_owned());
         Annotations { machine: Some(date), earliest, status, held: false }
     }
 
