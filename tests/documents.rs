@@ -3,16 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 use clap_complete::Shell;
 use expiryd::cli::Arguments;
 use expiryd::config::Settings;
 
-fn project(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
+use crate::harness::project;
 
 /// Compares a committed file with what the program says, or writes it.
 fn agrees(path: &str, now: &[u8]) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Agent, Host, earliest, expiryd, problems, skip, wait_for};
+use crate::harness::{Agent, Host, earliest, expiryd, problems, skip, strace, wait_for};
 use crate::specimen::Specimen;
 
 const QUICK: &str = "settle = \"0s\"\ntick = \"1s\"\n";
@@ -42,14 +42,10 @@ fn stale(report: &Value) -> Vec<String> {
 
 /// An agent whose reads of server.crt are tampered with from the second on; `None` without strace.
 fn tampered(host: &Host, how: &str) -> Option<Agent> {
-    if Command::new("strace").arg("--version").output().is_err() {
-        skip("strace is not installed");
-        return None;
-    }
+    let mut command = strace()?;
     host.write("expiryd.toml", QUICK);
     // A file that changed a moment ago is read with every look.
     thread::sleep(Duration::from_secs(2));
-    let mut command = Command::new("strace");
     command.args(["--quiet=all", "-f", "-o", "/dev/null", "-e", "trace=read", "-P"]);
     command.arg(host.path(SERVER)).args(["-e", &format!("inject=read:{how}:when=2+")]);
     // strace is killed by the harness; what it traces then ends with its standard error.

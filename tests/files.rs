@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
-use crate::harness::{Host, NOW, earliest, expiryd, problems, skip};
+use crate::harness::{Host, NOW, earliest, expiryd, problems, strace};
 use crate::specimen::{Specimen, pem};
 
 const SERVER: &str = "2027-03-09T09:00:00Z /etc/etcd/pki/server.crt";
@@ -316,11 +316,7 @@ fn a_private_key_is_opened_under_no_name() {
     host.link("etc/etcd/pki/zzz.crt", "server.key");
     host.link("opt/link.pem", "/etc/etcd/pki/zzz.crt");
     let log = tempfile::NamedTempFile::new().unwrap();
-    if Command::new("strace").arg("--version").output().is_err() {
-        skip("strace is not installed");
-        return;
-    }
-    let mut command = Command::new("strace");
+    let Some(mut command) = strace() else { return };
     command.args(["-f", "-y", "-e", "trace=open,openat,openat2,read", "-o"]).arg(log.path());
     command.arg(expiryd().get_program()).args(["check", "-o", "json", "--at", NOW, "--host-root"]);
     command.arg(host.root());

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Agent, Host, wait_for};
+use crate::harness::{Agent, Host, status, wait_for};
 use crate::specimen::Specimen;
 
 /// In kibibytes. The bounds are those of the program that is installed, which `.ci/run` measures, too; one
@@ -18,11 +18,9 @@ const MEBIBYTE: u64 = if cfg!(debug_assertions) { 2 * 1024 } else { 1024 };
 /// How long each flood lasts.
 const LASTS: Duration = Duration::from_secs(5);
 
-/// Kibibytes of the process that are or were resident.
-fn memory(agent: &Agent, field: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-    line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+/// Kibibytes that were resident at most.
+fn peak(agent: &Agent) -> u64 {
+    status(agent.pid(), "VmHWM")
 }
 
 /// One way to be a nuisance; each call is one connection more.
@@ -126,7 +124,7 @@ fn whatever_two_processes_do_the_agent_stays_small_and_no_probe_fails() {
             thread::sleep(Duration::from_millis(10));
         }
         assert!(probes > 0, "{what}: no probe was made");
-        let peak = memory(&agent, "VmHWM:");
+        let peak = peak(&agent);
         eprintln!("{what}: {probes} probes answered, {peak} KiB at most");
         assert!(peak <= 16 * MEBIBYTE, "{what}: {peak} KiB");
     }
@@ -144,7 +142,7 @@ fn every_kind_of_request_at_ten_thousand_certificates_and_none_of_it_read_stays_
     }
     let agent = Agent::start(&host, "settle = \"0s\"\n");
     agent.report_when("all of them", |report| report["status"] == "ok");
-    let start = memory(&agent, "VmHWM:");
+    let start = peak(&agent);
     let mut kept = Vec::new();
     for n in 0..64 {
         let accept = ["*/*", "application/openmetrics-text", "text/plain"][n % 3];
@@ -159,7 +157,7 @@ fn every_kind_of_request_at_ten_thousand_certificates_and_none_of_it_read_stays_
         }
     }
     wait_for("an answer", || probe(&agent).ok());
-    let peak = memory(&agent, "VmHWM:");
+    let peak = peak(&agent);
     eprintln!("10,000 certificates: {start} KiB after the first look, {peak} KiB at most");
     assert!(peak <= 48 * MEBIBYTE, "{peak} KiB");
 }

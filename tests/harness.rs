@@ -17,7 +17,7 @@ use tempfile::TempDir;
 pub const NOW: &str = "2026-11-23T18:00:00Z";
 
 /// How long anything may take that ought to happen. Nothing is measured by it.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Says that a test cannot run on this machine; a failure where `EXPIRYD_NO_SKIP` is set, as `.ci/run`
 /// does.
@@ -26,9 +26,30 @@ pub fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
+/// strace(1), to follow what a command does; `None` where there is none.
+pub fn strace() -> Option<Command> {
+    if Command::new("strace").arg("--version").output().is_err() {
+        skip("strace is not installed");
+        return None;
+    }
+    Some(Command::new("strace"))
+}
+
+/// A file of the project.
+pub fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
 /// The nodes in tests/nodes.
 pub fn nodes() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nodes")
+    project("tests/nodes")
+}
+
+/// A number from /proc/PID/status.
+pub fn status(pid: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 pub fn expiryd() -> Command {

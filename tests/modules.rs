@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 use walkdir::WalkDir;
+
+use crate::harness::project;
 
 /// What each module may use; the order is the one of src/lib.rs.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -84,7 +85,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 #[test]
 fn each_module_uses_only_those_before_it() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let source = project("src");
     let mut modules = BTreeSet::new();
     for entry in WalkDir::new(&source).into_iter().map(Result::unwrap) {
         let path = entry.path().strip_prefix(&source).unwrap();

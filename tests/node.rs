@@ -33,14 +33,10 @@ fn joined(host: &Host, server: &ApiServer, client: &Pair) {
 }
 
 pub fn kubeconfig(host: &Host, server: &str) {
-    trusting(host, server, "/etc/kubernetes/pki/ca.crt");
+    kubeconfig_with(host, server, "/etc/kubernetes/pki/ca.crt");
 }
 
-fn kubeconfig_with(host: &Host, server: &ApiServer, authority: &str) {
-    trusting(host, &format!("https://{}", server.address), authority);
-}
-
-fn trusting(host: &Host, server: &str, authority: &str) {
+fn kubeconfig_with(host: &Host, server: &str, authority: &str) {
     let text = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
          clusters: [{{name: k, cluster: {{server: '{server}', certificate-authority: {authority}}}}}]\n\
@@ -211,7 +207,7 @@ fn after_a_restart_the_nodes_dates_move_no_later_whatever_hides_the_earliest() {
         let host = control_plane(&server);
         // The CA is kept where the PKI is not.
         host.write("etc/kubernetes/ca.crt", server.authority.pem());
-        kubeconfig_with(&host, &server, "/etc/kubernetes/ca.crt");
+        kubeconfig_with(&host, &format!("https://{}", server.address), "/etc/kubernetes/ca.crt");
         let apiserver = "etc/kubernetes/pki/apiserver.crt";
         host.write(apiserver, Specimen::leaf("20261224000000Z").pem());
         let agent = Agent::start(&host, AT_ONCE);

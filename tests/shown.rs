@@ -1,18 +1,16 @@
 //! What the documents show is what the program prints.
 
 use std::fs;
-use std::path::Path;
 
-use crate::harness::{Agent, Host, expiryd};
+use crate::harness::{Agent, Host, expiryd, project};
 
 fn document(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+    fs::read_to_string(project(path)).unwrap()
 }
 
 /// Every document of the project, by path.
 fn documents() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = fs::read_dir(project("docs")).unwrap().map(|entry| entry.unwrap().file_name());
     let docs =
         names.filter_map(|name| Some(format!("docs/{}.md", name.to_str()?.strip_suffix(".md")?)));
     let top = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(str::to_owned);
@@ -45,11 +43,8 @@ fn agent() -> (Host, Agent) {
 fn the_table_of_the_readme_is_what_check_prints() {
     let (command, lines) = shown("cargo run --release -- check");
     let arguments = command.strip_prefix("cargo run --release -- ").unwrap();
-    let output = expiryd()
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(arguments.split_whitespace())
-        .output()
-        .unwrap();
+    let output =
+        expiryd().current_dir(project("")).args(arguments.split_whitespace()).output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     assert_eq!(printed.lines().collect::<Vec<_>>(), lines);
 }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::api_server::{ApiServer, Instead};
-use crate::harness::{Agent, Host, wait_for};
+use crate::harness::{Agent, Host, status, wait_for};
 use crate::node::{kubeconfig, rotate};
 use crate::specimen::Specimen;
 
@@ -24,20 +24,14 @@ struct Held {
     threads: u64,
 }
 
-fn status(agent: &Agent, field: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
-    line.trim_start_matches(':').split_whitespace().next().unwrap().parse().unwrap()
-}
-
 fn held(agent: &Agent) -> Held {
     let descriptors = fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap().count();
-    Held { descriptors, threads: status(agent, "Threads") }
+    Held { descriptors, threads: status(agent.pid(), "Threads") }
 }
 
 /// Resident and anonymous memory in kilobytes.
 fn memory(agent: &Agent) -> (u64, u64) {
-    (status(agent, "VmRSS"), status(agent, "RssAnon"))
+    (status(agent.pid(), "VmRSS"), status(agent.pid(), "RssAnon"))
 }
 
 /// A day that no other certificate of the machine ends before.

@@ -8,7 +8,7 @@ use std::process::Command;
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-use crate::harness::{Agent, Host, NOW, expiryd, nodes, skip};
+use crate::harness::{Agent, Host, NOW, expiryd, nodes, strace};
 
 /// Every file beneath a directory with its content, mode, owner and times; access times are left
 /// out, reading may change those.
@@ -54,7 +54,7 @@ fn neither_run_nor_check_changes_anything_on_the_node() {
 /// The paths that a run of `check` opens, as strace sees it; `None` where there is no strace.
 fn opened(node: &str) -> Option<Vec<String>> {
     let log = tempfile::NamedTempFile::new().unwrap();
-    let traced = Command::new("strace")
+    let traced = strace()?
         .args([
             "-f",
             "-y",
@@ -69,10 +69,7 @@ fn opened(node: &str) -> Option<Vec<String>> {
         .args(["check", "--at", NOW, "--host-root"])
         .arg(nodes().join(node))
         .output();
-    if traced.is_err() {
-        skip("strace is not installed");
-        return None;
-    }
+    traced.unwrap();
     let text = fs::read_to_string(log.path()).unwrap();
     Some(text.lines().map(str::to_owned).collect())
 }
@@ -111,21 +108,17 @@ fn with_tls_the_servers_key_is_the_only_one_that_is_opened() {
         host.write(&format!("etc/etcd/pki/{key}"), "no key");
     }
     let log = tempfile::NamedTempFile::new().unwrap();
-    if Command::new("strace").arg("--version").output().is_err() {
-        skip("strace is not installed");
-        return;
-    }
-    let mut command = Command::new("strace");
+    let Some(mut command) = strace() else { return };
     command.args(["-f", "-y", "-e", "trace=openat,openat2", "-s", "4096", "-o"]).arg(log.path());
     command.arg(env!("CARGO_BIN_EXE_expiryd")).args(["run", "--tls", "etcd", "--host-root"]);
     command.arg(host.root());
-    let mut strace = Agent::spawn(command);
-    strace.report();
+    let mut traced = Agent::spawn(command);
+    traced.report();
     let calls = fs::read_to_string(log.path()).unwrap();
     // strace ends with what it traces, and not the other way round.
-    let traced = calls.split_whitespace().next().unwrap();
-    assert!(Command::new("kill").arg(traced).status().unwrap().success());
-    strace.ended();
+    let pid = calls.split_whitespace().next().unwrap();
+    assert!(Command::new("kill").arg(pid).status().unwrap().success());
+    traced.ended();
     let keys = calls.lines().filter(|call| call.contains(".key>") && !call.contains("O_PATH"));
     let keys: Vec<_> = keys.collect();
     assert!(!keys.is_empty());

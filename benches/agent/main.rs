@@ -32,6 +32,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use harness::status;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -39,7 +40,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::resource::{UsageWho, getrusage};
-use server::{Connection, Server, agent, rate, row, status};
+use server::{Connection, Server, agent, rate, row};
 use specimen::Specimen;
 
 const NODE: &str = "tests/nodes/ubuntu-control-plane-stacked-etcd";
