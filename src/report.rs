@@ -130,7 +130,12 @@ impl Report {
             }),
             earliest_ca: first(&certificates, |c| c.is_ca && !c.counted),
             earliest,
-            node: Node { name: node_name(&certificates).or(hostname), os, role, etcd_topology },
+            node: Node {
+                name: kubelet_node(&certificates).map(str::to_owned).or(hostname),
+                os,
+                role,
+                etcd_topology,
+            },
             certificates,
             problems,
             publications: Vec::new(),
@@ -143,6 +148,11 @@ impl Report {
     pub fn line(&self) -> String {
         let date = self.date();
         if self.status == Status::Degraded { format!("{date} {}", self.status) } else { date }
+    }
+
+    /// The Node that the kubelet's certificate on this machine is for, as the API server knows it.
+    pub fn kubelet_node(&self) -> Option<&str> {
+        kubelet_node(&self.certificates)
     }
 
     /// The earliest expiry in a word.
@@ -204,9 +214,9 @@ fn first(
 
 /// The name that the API server knows the Node by: `system:node:NAME`, the subject that the
 /// NodeRestriction admission compares.
-fn node_name(certificates: &[ReportedCertificate]) -> Option<String> {
+fn kubelet_node(certificates: &[ReportedCertificate]) -> Option<&str> {
     let kubelet = certificates.iter().find(|c| c.source == Kind::Kubelet && c.index == 0)?;
-    kubelet.certificate.node_name().map(str::to_owned)
+    kubelet.certificate.node_name()
 }
 
 impl Serialize for Report {

@@ -48,6 +48,7 @@ struct State {
     requests: Vec<Request>,
     instead: VecDeque<Instead>,
     annotations: Value,
+    conditions: Vec<Value>,
 }
 
 pub struct ApiServer {
@@ -107,6 +108,11 @@ impl ApiServer {
     /// Waits until the Node's annotations are as described.
     pub fn when(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         wait_for(what, || Some(self.annotations()).filter(|annotations| is(annotations)))
+    }
+
+    /// The Node's conditions as they are now.
+    pub fn conditions(&self) -> Vec<Value> {
+        self.state.lock().unwrap().conditions.clone()
     }
 
     pub fn annotate(&self, key: &str, value: &str) {
@@ -190,8 +196,15 @@ fn ordinary(request: &Request, state: &Mutex<State>) -> String {
             }
             answer(200, "", &node(&state))
         }
-        ("GET", "/api/v1/nodes/cp-1") | ("PATCH", "/api/v1/nodes/cp-1/status") => {
-            answer(200, "", &node(&state.lock().unwrap()))
+        ("PATCH", "/api/v1/nodes/cp-1/status") => {
+            let mut state = state.lock().unwrap();
+            for patch in request.body["status"]["conditions"].as_array().unwrap() {
+                state.conditions.retain(|condition| condition["type"] != patch["type"]);
+                if patch["$patch"] != "delete" {
+                    state.conditions.push(patch.clone());
+                }
+            }
+            answer(200, "", &node(&state))
         }
         ("POST", "/api/v1/namespaces/default/events") => answer(201, "", &request.body),
         _ => refusal(403, "only its own Node object", ""),
@@ -200,7 +213,8 @@ fn ordinary(request: &Request, state: &Mutex<State>) -> String {
 
 fn node(state: &State) -> Value {
     json!({ "apiVersion": "v1", "kind": "Node",
-        "metadata": { "name": "cp-1", "annotations": state.annotations } })
+        "metadata": { "name": "cp-1", "annotations": state.annotations },
+        "status": { "conditions": state.conditions } })
 }
 
 fn refusal(status: u16, message: &str, headers: &str) -> String {

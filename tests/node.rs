@@ -5,6 +5,8 @@ use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
+use expiryd::clock::Timestamp;
+
 use crate::api_server::{ApiServer, Instead};
 use crate::authority::{Authority, Pair};
 use crate::harness::{Agent, Host, wait_for};
@@ -267,8 +269,10 @@ fn a_worker_takes_back_what_a_worker_wrote_and_else_writes_nothing() {
         joined(&host, &server, &server.authority.client("system:node:cp-1", 2100));
         let agent = Agent::start(&host, AT_ONCE);
         stands(&agent, "accepted");
-        let methods: Vec<_> = server.requests().into_iter().map(|r| r.method).collect();
-        assert_eq!(methods, if written { vec!["GET", "PATCH"] } else { vec!["GET"] });
+        // The Node is read with a patch that changes nothing.
+        let requests = server.requests();
+        assert_eq!(requests[0].body, json!({}));
+        assert_eq!(requests.len(), if written { 2 } else { 1 });
         assert_eq!(server.annotations(), json!({ "somebody.else/key": "stays" }));
     }
 }
@@ -498,6 +502,67 @@ fn the_condition_and_the_event_are_written_when_they_are_wanted_and_the_window_i
     let event = requests.iter().find(|r| r.method == "POST").unwrap();
     assert_eq!(event.body["involvedObject"]["name"], "cp-1");
     assert_eq!(event.body["reason"], "CertificatesExpiring");
+}
+
+#[test]
+fn the_condition_turned_when_the_node_says_so_also_after_a_restart() {
+    let server = ApiServer::start();
+    let host = control_plane(&server);
+    let options = format!("{AT_ONCE}condition-window = \"1s\"\n");
+    let turned = |server: &ApiServer| {
+        let condition = wait_for("the condition", || server.conditions().first().cloned());
+        condition["lastTransitionTime"].as_str().unwrap().to_owned()
+    };
+    let agent = Agent::start(&host, &options);
+    let first = turned(&server);
+    drop(agent);
+    wait_for("another second", || (Timestamp::now().to_string() != first).then_some(()));
+    let requests = server.requests().len();
+    let _agent = Agent::start(&host, &options);
+    server.wait_for_requests(requests + 2);
+    assert_eq!(turned(&server), first);
+}
+
+#[test]
+fn the_condition_is_withdrawn_when_nobody_wants_it_any_more_or_the_machine_is_a_worker() {
+    for worker in [false, true] {
+        let server = ApiServer::start();
+        let host = control_plane(&server);
+        let option = "condition-window = \"30d\"\nevent = true\n";
+        let agent = Agent::start(&host, &format!("{AT_ONCE}{option}"));
+        wait_for("the condition", || server.conditions().first().cloned());
+        drop(agent);
+        let (host, options) = if worker {
+            let worker = Host::like("ubuntu-worker");
+            joined(&worker, &server, &server.authority.client("system:node:cp-1", 2100));
+            (worker, format!("{AT_ONCE}{option}[layout]\nrole = \"worker\"\n"))
+        } else {
+            (host, AT_ONCE.to_owned())
+        };
+        let agent = Agent::start(&host, &options);
+        wait_for("no condition", || server.conditions().is_empty().then_some(()));
+        agent.report_when("nothing pending", |report| {
+            let publications = report["publications"].as_array().unwrap();
+            publications.len() == if worker { 3 } else { 1 }
+                && publications.iter().all(|p| p["state"] != "pending")
+        });
+    }
+}
+
+#[test]
+fn a_kubeconfig_of_another_node_gets_nothing_of_this_machine_written() {
+    let server = ApiServer::start();
+    let host = control_plane(&server);
+    let foreign = server.authority.client("system:node:cp-2", 2100);
+    let path = "/etc/kubernetes/foreign.pem";
+    host.write(path, format!("{}{}", foreign.certificate, foreign.key));
+    let conf = "etc/kubernetes/kubelet.conf";
+    let text = fs::read_to_string(host.path(conf)).unwrap();
+    host.write(conf, text.replace(CURRENT, path));
+    let agent = Agent::start(&host, AT_ONCE);
+    let message = stands(&agent, "failing")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("cp-2") && message.contains("cp-1"), "{message}");
+    assert_eq!(server.requests().len(), 0);
 }
 
 #[test]

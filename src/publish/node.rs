@@ -4,7 +4,9 @@
 //! so that an API server that is away, slow or hostile holds up nothing else, and says how it gets
 //! on in the next report.
 
+pub mod annotations;
 mod client;
+mod condition;
 mod identity;
 mod schedule;
 mod track;
@@ -17,10 +19,11 @@ use tokio::sync::watch;
 
 use super::page::Page;
 use crate::host_root::HostRoot;
-use crate::publication::Publication;
+use crate::publication::{Publication, State};
+use crate::report::Report;
 use identity::{Identity, Missing, Source};
-use track::Track;
-use wanted::{Extras, Want};
+use track::{NodeSeen, Track};
+use wanted::{Extras, Want, Wanted};
 
 /// How the publisher is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,32 +58,34 @@ pub async fn publish(root: Arc<HostRoot>, settings: Settings, mut lines: Lines) 
     let source = Source::find(root);
     let start = Instant::now();
     let spread = settings.spread.mul_f64(fastrand::f64());
-    let wished = 1
-        + usize::from(settings.extras.condition_window.is_some())
-        + usize::from(settings.extras.event);
-    let mut tracks: Vec<_> =
-        TRACKS.iter().take(wished).map(|name| Track::new(name, spread, settings)).collect();
+    let mut tracks = TRACKS.map(|name| Track::new(name, spread, settings));
+    let mut seen = None;
     loop {
         let page = lines.pages.borrow_and_update().clone();
-        let wants = page.map_or([None, None, None], |page| wants(&page, settings.extras));
-        let due = tracks
-            .iter()
-            .zip(&wants)
-            .filter_map(|(track, want)| want.as_ref().map(|want| track.schedule.due(want)));
+        let wanted = wanted(page.as_deref(), settings.extras, seen, &tracks);
+        for (track, wanted) in tracks.iter_mut().zip(&wanted) {
+            if let Wanted::Nothing(why) = wanted {
+                track.rests(why);
+            }
+        }
+        let due = tracks.iter().zip(&wanted).filter_map(|(track, wanted)| match wanted {
+            Wanted::This(want) => Some(track.schedule.due(want)),
+            _ => None,
+        });
         let due = due.min();
         if due.is_some_and(|due| due <= start.elapsed()) {
-            let identity = load(source.clone()).await;
-            for (track, want) in tracks.iter_mut().zip(wants) {
-                let Some(want) = want else { continue };
+            let identity = load(source.clone(), page.as_ref().map(|page| &*page.report)).await;
+            for (track, wanted) in tracks.iter_mut().zip(wanted) {
+                let Wanted::This(want) = wanted else { continue };
                 if track.schedule.due(&want) <= start.elapsed() {
-                    track.take(&identity, want, start).await;
+                    track.take(&identity, want, &mut seen, start).await;
                 }
             }
-            announce(&tracks, &lines.publications);
+            announce(&tracks, settings.extras, &lines.publications);
             continue;
         }
         let wait = due.map_or(Duration::MAX, |due| due.saturating_sub(start.elapsed()));
-        announce(&tracks, &lines.publications);
+        announce(&tracks, settings.extras, &lines.publications);
         tokio::select! {
             changed = lines.pages.changed() => if changed.is_err() { return },
             () = sleep(wait) => {}
@@ -88,12 +93,28 @@ pub async fn publish(root: Arc<HostRoot>, settings: Settings, mut lines: Lines) 
     }
 }
 
-/// Names of the publications, in the order of [`wants`].
-const TRACKS: &[&str] = &["node-annotations", "node-condition", "node-event"];
+/// Names of the publications, in the order of [`wanted`].
+const TRACKS: [&str; 3] = ["node-annotations", "node-condition", "node-event"];
 
-fn wants(page: &Page, extras: Extras) -> [Option<Want>; 3] {
-    let [condition, event] = wanted::extras(&page.report, extras, page.report.observed_at);
-    [wanted::annotations(&page.report), condition, event]
+fn wanted(
+    page: Option<&Page>,
+    extras: Extras,
+    seen: Option<NodeSeen>,
+    [annotations, ..]: &[Track; 3],
+) -> [Wanted; 3] {
+    let Some(Page { report, .. }) = page else {
+        return [Wanted::NotYet, Wanted::NotYet, Wanted::NotYet];
+    };
+    let shows = seen.is_some_and(|seen| seen.condition.is_some());
+    let of_annotations = wanted::annotations(report);
+    let [mut condition, event] = wanted::extras(report, extras, shows, report.observed_at);
+    // A machine that only looks like a worker keeps both.
+    if of_annotations == Wanted::This(Want::NoAnnotations)
+        && !annotations.schedule.holds(&Want::NoAnnotations)
+    {
+        condition = Wanted::NotYet;
+    }
+    [of_annotations, condition, event]
 }
 
 async fn sleep(wait: Duration) {
@@ -103,15 +124,28 @@ async fn sleep(wait: Duration) {
     tokio::time::sleep(wait).await;
 }
 
-/// Reads the identity where that may block.
-async fn load(source: Source) -> Result<Arc<Identity>, Missing> {
+/// Reads the identity where that may block, and sees whether it is that of this machine.
+async fn load(source: Source, report: Option<&Report>) -> Result<Arc<Identity>, Missing> {
     let loaded = tokio::task::spawn_blocking(move || source.load()).await;
-    let loaded = loaded.unwrap_or_else(|error| Err(Missing::Broken(error.to_string())));
-    loaded.map(Arc::new)
+    let identity = loaded.unwrap_or_else(|error| Err(Missing::Broken(error.to_string())))?;
+    match report.and_then(Report::kubelet_node) {
+        Some(node) if node != identity.node => Err(Missing::Broken(format!(
+            "{} is for the Node {}, but the kubelet's certificate of this machine is that of the \
+             Node {node}: nothing is written to either; give the machine its own kubeconfig",
+            identity.name, identity.node
+        ))),
+        _ => Ok(Arc::new(identity)),
+    }
 }
 
-fn announce(tracks: &[Track], publications: &watch::Sender<Vec<Publication>>) {
-    let now: Vec<_> = tracks.iter().map(|track| track.publication.clone()).collect();
+fn announce(tracks: &[Track; 3], extras: Extras, publications: &watch::Sender<Vec<Publication>>) {
+    let asked_for = [true, extras.condition_window.is_some(), extras.event];
+    let now: Vec<_> = tracks
+        .iter()
+        .zip(asked_for)
+        .filter(|(track, asked_for)| *asked_for || track.publication.state == State::Failing)
+        .map(|(track, _)| track.publication.clone())
+        .collect();
     publications.send_if_modified(|before| {
         let changed = *before != now;
         if changed {

@@ -19,7 +19,7 @@ use crate::layout::Layout;
 use crate::pki::renewal::{EtcdTopology, Role, Slot};
 use crate::pki::specimen::Specimen;
 use crate::pki::{Contents, Kind, read};
-use crate::publish::node::wanted::{self, Want};
+use crate::publish::node::wanted::{self, Want, Wanted};
 use crate::report::{Report, Status};
 use crate::scan::{File, Scan};
 
@@ -223,12 +223,12 @@ impl Agent {
     /// Writes to the Node what the publisher would.
     fn annotate(&mut self, report: &Report) {
         match wanted::annotations(report) {
-            None => {}
-            Some(Want::Annotations(new)) => {
+            Wanted::NotYet => {}
+            Wanted::This(Want::Annotations(new)) => {
                 let new = if new.is_degraded() { new.held_against(&self.node) } else { new };
                 self.node = new.patch(report.observed_at);
             }
-            Some(other) => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     }
 

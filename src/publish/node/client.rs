@@ -26,7 +26,7 @@ pub(super) struct Call {
     /// With its query.
     pub(super) path: String,
     pub(super) content_type: &'static str,
-    pub(super) body: Option<Value>,
+    pub(super) body: Value,
 }
 
 /// What came of it.
@@ -104,16 +104,15 @@ fn request(identity: &Identity, call: Call) -> Result<Request<Full<Bytes>>, Stri
         .uri(format!("{}{path}", identity.prefix))
         .header(HOST, host)
         .header(USER_AGENT, agent)
-        .header("accept", "application/json");
+        .header("accept", "application/json")
+        .header(CONTENT_TYPE, content_type);
     if let Some(authorization) = &identity.authorization {
         let mut value = HeaderValue::from_str(authorization)
             .map_err(|_| "its token is no header value".to_owned())?;
         value.set_sensitive(true);
         request = request.header(AUTHORIZATION, value);
     }
-    let bytes = body.map_or_else(Bytes::new, |body| body.to_string().into());
-    if !bytes.is_empty() {
-        request = request.header(CONTENT_TYPE, content_type);
-    }
-    request.body(Full::new(bytes)).map_err(|error| format!("the request cannot be made: {error}"))
+    request
+        .body(Full::new(body.to_string().into()))
+        .map_err(|error| format!("the request cannot be made: {error}"))
 }

@@ -61,7 +61,7 @@ impl Schedule {
     pub(super) fn accepted(&mut self, wanted: Want, now: Duration, chance: f64) {
         // An Event is a thing of the past: it is not said twice.
         self.refresh = match wanted {
-            Want::Event { .. } => Duration::MAX,
+            Want::Event(_) => Duration::MAX,
             _ => now.saturating_add(REFRESH).saturating_add(REFRESH_SPREAD.mul_f64(chance)),
         };
         self.accepted = Some(wanted);
@@ -80,33 +80,44 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
+    use super::super::condition::Condition;
     use super::*;
+    use crate::clock::Timestamp;
+    use crate::host_root::HostPath;
+    use crate::report::Earliest;
 
     const MINUTE: Duration = Duration::from_mins(1);
 
-    fn want(message: &str) -> Want {
-        Want::Condition { expiring: false, message: message.to_owned() }
+    fn earliest(path: &str) -> Earliest {
+        let not_after = Timestamp::from_unix(0);
+        Earliest { not_after, path: HostPath::new(path).unwrap(), index: 0, renewed_by: None }
+    }
+
+    fn want(path: &str) -> Want {
+        Want::Condition(Condition::of(&earliest(path), MINUTE, Timestamp::from_unix(0)))
     }
 
     #[test]
     fn the_first_one_waits_for_its_spread() {
-        assert_eq!(Schedule::new(MINUTE).due(&want("a")), MINUTE);
+        assert_eq!(Schedule::new(MINUTE).due(&want("/a")), MINUTE);
     }
 
     #[test]
     fn what_was_accepted_is_said_again_once_a_day_and_a_change_after_a_pause() {
         for chance in [0.0, 0.5, 0.999] {
             let mut schedule = Schedule::new(Duration::ZERO);
-            schedule.accepted(want("a"), MINUTE, chance);
-            let again = schedule.due(&want("a"));
+            schedule.accepted(want("/a"), MINUTE, chance);
+            let again = schedule.due(&want("/a"));
             assert!(again >= MINUTE + REFRESH && again <= MINUTE + REFRESH + REFRESH_SPREAD);
-            assert_eq!(schedule.due(&want("b")), MINUTE + PAUSE);
+            assert_eq!(schedule.due(&want("/b")), MINUTE + PAUSE);
         }
     }
 
     #[test]
     fn an_event_is_said_once() {
-        let event = Want::Event { key: "1".to_owned(), message: String::new() };
+        let earliest = earliest("/a");
+        let condition = Condition::of(&earliest, MINUTE, Timestamp::from_unix(0));
+        let event = Want::Event(condition.event(&earliest).unwrap());
         let mut schedule = Schedule::new(Duration::ZERO);
         schedule.accepted(event.clone(), MINUTE, 0.0);
         assert_eq!(schedule.due(&event), Duration::MAX);
@@ -119,28 +130,28 @@ mod tests {
         for _ in 0..12 {
             schedule.clone().failed(None, MINUTE, 0.0);
             schedule.failed(None, MINUTE, 1.0);
-            longest.push(schedule.due(&want("a")).saturating_sub(MINUTE).as_secs());
+            longest.push(schedule.due(&want("/a")).saturating_sub(MINUTE).as_secs());
         }
         assert_eq!(longest, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
         schedule.failed(None, MINUTE, 0.0);
-        assert_eq!(schedule.due(&want("a")), MINUTE);
+        assert_eq!(schedule.due(&want("/a")), MINUTE);
     }
 
     #[test]
     fn retry_after_is_a_minimum_within_reason() {
         let mut schedule = Schedule::new(Duration::ZERO);
         schedule.failed(Some(2 * MINUTE), MINUTE, 0.0);
-        assert_eq!(schedule.due(&want("a")), 3 * MINUTE);
+        assert_eq!(schedule.due(&want("/a")), 3 * MINUTE);
         schedule.failed(Some(Duration::from_hours(1_000)), MINUTE, 0.0);
-        assert_eq!(schedule.due(&want("a")), MINUTE + PATIENCE);
+        assert_eq!(schedule.due(&want("/a")), MINUTE + PATIENCE);
     }
 
     #[test]
     fn success_forgets_the_failures() {
         let mut schedule = Schedule::new(Duration::ZERO);
         (0..9).for_each(|_| schedule.failed(None, MINUTE, 1.0));
-        schedule.accepted(want("a"), MINUTE, 0.0);
+        schedule.accepted(want("/a"), MINUTE, 0.0);
         schedule.failed(None, MINUTE, 1.0);
-        assert_eq!(schedule.due(&want("b")), MINUTE + BASE);
+        assert_eq!(schedule.due(&want("/b")), MINUTE + BASE);
     }
 }

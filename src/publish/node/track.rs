@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use super::Settings;
 use super::client::{self, Answer, Call};
+use super::condition::Shown;
 use super::identity::{Identity, Missing};
 use super::schedule::Schedule;
-use super::wanted::{self, Want};
+use super::wanted::Want;
+use super::{Settings, annotations, condition};
 use crate::clock::Timestamp;
 use crate::escape::Escaped;
 use crate::publication::{Publication, State};
@@ -27,8 +28,13 @@ pub(super) struct Track {
     timeout: Duration,
     /// Whether the configuration says that this machine is a worker.
     is_worker: bool,
-    /// The condition's last value, and when it turned.
-    turned: Option<(bool, Timestamp)>,
+}
+
+/// What was heard of the Node last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NodeSeen {
+    /// The condition, where the Node has it.
+    pub(super) condition: Option<Shown>,
 }
 
 /// Why something was not published.
@@ -50,15 +56,15 @@ impl Track {
             },
             timeout: settings.timeout,
             is_worker: settings.is_worker,
-            turned: None,
         }
     }
 
-    /// Tries to publish `want`, and notes how it went.
+    /// Tries to publish `want`, and notes how it went, and what was heard of the Node.
     pub(super) async fn take(
         &mut self,
         identity: &Result<Arc<Identity>, Missing>,
         want: Want,
+        seen: &mut Option<NodeSeen>,
         start: Instant,
     ) {
         let identity = match identity {
@@ -72,14 +78,9 @@ impl Track {
                 return;
             }
         };
-        match self.send(identity, &want).await {
+        match self.send(identity, &want, seen).await {
             Ok(remark) => {
-                let now = Timestamp::now();
-                self.publication.last_success = Some(now);
-                if let Want::Condition { expiring, .. } = want {
-                    self.turned =
-                        self.turned.filter(|(was, _)| *was == expiring).or(Some((expiring, now)));
-                }
+                self.publication.last_success = Some(Timestamp::now());
                 let news = !self.schedule.holds(&want);
                 self.schedule.accepted(want, start.elapsed(), fastrand::f64());
                 if news && self.publication.state == State::Accepted {
@@ -92,6 +93,11 @@ impl Track {
                 self.stands(State::Failing, Some(why));
             }
         }
+    }
+
+    /// Notes that there is nothing to publish, and why.
+    pub(super) fn rests(&mut self, why: &str) {
+        self.stands(State::Off, Some(why.to_owned()));
     }
 
     /// Notes the state, with one log line when it is another one.
@@ -109,69 +115,106 @@ impl Track {
     }
 
     /// Sends it; returns what there is to say of it all the same.
-    async fn send(&self, identity: &Identity, want: &Want) -> Result<Option<String>, Failure> {
+    async fn send(
+        &self,
+        identity: &Identity,
+        want: &Want,
+        seen: &mut Option<NodeSeen>,
+    ) -> Result<Option<String>, Failure> {
         let now = Timestamp::now();
-        let node = format!("/api/v1/nodes/{}", path_segment(&identity.node));
-        let get = |path: &str| Call {
-            method: Method::GET,
-            path: path.to_owned(),
-            content_type: "",
-            body: None,
-        };
-        let patch = |path: &str, content_type, body| Call {
-            method: Method::PATCH,
-            path: format!("{path}?fieldManager=expiryd"),
-            content_type,
-            body: Some(body),
-        };
-        let call = match want {
+        match want {
             Want::Annotations(annotations) if annotations.is_degraded() => {
-                let found = self.accepted(identity, get(&node)).await?;
-                let held = annotations.clone().held_against(&found);
-                self.accepted(identity, patch(&node, MERGE, held.patch(now))).await?;
+                let node = self.node(identity, seen).await?;
+                let held = annotations.clone().held_against(&node);
+                self.patch(identity, held.patch(now), seen).await?;
                 return Ok(held.holds());
             }
-            Want::Annotations(annotations) => patch(&node, MERGE, annotations.patch(now)),
+            Want::Annotations(annotations) => {
+                self.patch(identity, annotations.patch(now), seen).await?;
+            }
             Want::NoAnnotations => {
-                let found = self.accepted(identity, get(&node)).await?;
-                if !wanted::carries_annotations(&found) {
-                    return Ok(None);
+                let node = self.node(identity, seen).await?;
+                if annotations::are_on(&node) {
+                    if !self.is_worker && annotations::is_of_a_control_plane(&node) {
+                        return Err(looks_like_a_worker(identity));
+                    }
+                    self.patch(identity, annotations::removal_patch(), seen).await?;
                 }
-                if !self.is_worker && wanted::is_of_a_control_plane(&found) {
-                    return Err(Failure {
-                        why: format!(
-                            "this machine looks like a worker, but its Node {} is that of a control \
-                             plane, and keeps its annotations; if the PKI is not mounted where expiryd \
-                             looks, mount it; if the machine is a worker, set layout.role = \"worker\" to \
-                             have them removed",
-                            identity.node
-                        ),
-                        retry_after: Some(Duration::from_hours(1)),
-                    });
+            }
+            Want::Condition(condition) => {
+                if seen.is_none() {
+                    self.node(identity, seen).await?;
                 }
-                patch(&node, MERGE, wanted::removal_patch())
+                let shown = seen.and_then(|seen| seen.condition);
+                self.patch_status(identity, condition.patch(shown, now), seen).await?;
             }
-            Want::Condition { expiring, message } => {
-                let turned = self.turned.filter(|(was, _)| was == expiring);
-                let since = turned.map_or(now, |(_, since)| since);
-                let body = wanted::condition_patch(*expiring, message, now, since);
-                patch(&format!("{node}/status"), STRATEGIC, body)
+            Want::NoCondition => {
+                self.patch_status(identity, condition::removal_patch(), seen).await?;
             }
-            Want::Event { key, message } => Call {
-                method: Method::POST,
-                path: "/api/v1/namespaces/default/events?fieldManager=expiryd".to_owned(),
-                content_type: "application/json",
-                body: Some(wanted::event(&identity.node, key, message, now)),
-            },
-        };
-        self.accepted(identity, call).await.map(|_| None)
+            Want::Event(event) => {
+                let call = Call {
+                    method: Method::POST,
+                    path: "/api/v1/namespaces/default/events?fieldManager=expiryd".to_owned(),
+                    content_type: "application/json",
+                    body: event.object(&identity.node, now),
+                };
+                self.accepted(identity, call).await?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the Node, with a patch that changes nothing: RBAC then needs to grant no reading, which it
+    /// could not limit to this one Node, as admission limits a patch.
+    async fn node(
+        &self,
+        identity: &Identity,
+        seen: &mut Option<NodeSeen>,
+    ) -> Result<Value, Failure> {
+        self.patch(identity, json!({}), seen).await
+    }
+
+    async fn patch(
+        &self,
+        identity: &Identity,
+        body: Value,
+        seen: &mut Option<NodeSeen>,
+    ) -> Result<Value, Failure> {
+        self.patch_as(identity, "", MERGE, body, seen).await
+    }
+
+    async fn patch_status(
+        &self,
+        identity: &Identity,
+        body: Value,
+        seen: &mut Option<NodeSeen>,
+    ) -> Result<Value, Failure> {
+        self.patch_as(identity, "/status", STRATEGIC, body, seen).await
+    }
+
+    /// Patches the Node, and takes in what it is like now.
+    async fn patch_as(
+        &self,
+        identity: &Identity,
+        subresource: &str,
+        content_type: &'static str,
+        body: Value,
+        seen: &mut Option<NodeSeen>,
+    ) -> Result<Value, Failure> {
+        let name = path_segment(&identity.node);
+        let path = format!("/api/v1/nodes/{name}{subresource}?fieldManager=expiryd");
+        let call = Call { method: Method::PATCH, path, content_type, body };
+        let node = self.accepted(identity, call).await?;
+        if node.get("metadata").is_some() {
+            *seen = Some(NodeSeen { condition: Shown::of(&node) });
+        }
+        Ok(node)
     }
 
     /// Asks, and takes everything but success as a failure, in words that name who must act.
     async fn accepted(&self, identity: &Identity, call: Call) -> Result<Value, Failure> {
         let (host, port) = &identity.server;
-        let (method, path) = (call.method.clone(), call.path.clone());
-        let creates = method == Method::POST;
+        let (creates, path) = (call.method == Method::POST, call.path.clone());
         let Answer { status, body, retry_after } = client::ask(identity, call, self.timeout)
             .await
             .map_err(|why| Failure { why: format!("{host}:{port} {why}"), retry_after: None })?;
@@ -183,13 +226,7 @@ impl Track {
         let said = shown(said);
         let path = path.split('?').next().unwrap_or_default();
         let Identity { name, node, .. } = identity;
-        let verb = if method == Method::GET {
-            "get"
-        } else if creates {
-            "create"
-        } else {
-            "patch"
-        };
+        let verb = if creates { "create" } else { "patch" };
         let why = match status {
             StatusCode::UNAUTHORIZED => {
                 format!(
@@ -205,6 +242,18 @@ impl Track {
             }
         };
         Err(Failure { why, retry_after })
+    }
+}
+
+fn looks_like_a_worker(identity: &Identity) -> Failure {
+    Failure {
+        why: format!(
+            "this machine looks like a worker, but its Node {} is that of a control plane, and keeps \
+             its annotations; if the PKI is not mounted where expiryd looks, mount it; if the machine \
+             is a worker, set layout.role = \"worker\" to have them removed",
+            identity.node
+        ),
+        retry_after: Some(Duration::from_hours(1)),
     }
 }
 

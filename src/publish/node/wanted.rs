@@ -1,26 +1,11 @@
-//! What the Node should say, given a report: a pure decision.
+//! What the API server should be told, given a report and what the Node shows: a pure decision.
 
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
-
+use super::annotations::Annotations;
+use super::condition::{Condition, Event};
 use crate::clock::Timestamp;
 use crate::report::{Report, Status};
-
-/// The annotations that expiryd sets. The first is Cluster API's own, in its own format
-/// (`api/core/v1beta2/machine_types.go`), so that a bridge copies it to the Machine as it is.
-pub const ANNOTATIONS: &[&str] =
-    &[MACHINE_EXPIRY, EARLIEST_EXPIRY, EARLIEST_CERTIFICATE, STATUS, HELD, OBSERVED_AT];
-
-const MACHINE_EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
-const EARLIEST_EXPIRY: &str = "expiryd.dev/earliest-expiry";
-const EARLIEST_CERTIFICATE: &str = "expiryd.dev/earliest-certificate";
-const STATUS: &str = "expiryd.dev/status";
-const HELD: &str = "expiryd.dev/held";
-const OBSERVED_AT: &str = "expiryd.dev/observed-at";
-
-/// The type of the Node's condition.
-pub const CONDITION: &str = "CertificatesExpiring";
 
 /// What of it is told to Kubernetes beyond the annotations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,314 +24,60 @@ pub enum Want {
     /// The Node has none of expiryd's annotations: this machine is a worker.
     NoAnnotations,
     /// The Node has this condition.
-    Condition {
-        /// Whether the window has been entered.
-        expiring: bool,
-        /// Which certificate, when, and who renews it.
-        message: String,
-    },
+    Condition(Condition),
+    /// The Node has no such condition: nobody wants it any more, or this machine is a worker.
+    NoCondition,
     /// An Event about the Node.
-    Event {
-        /// Tells one Event from another, also after a restart.
-        key: String,
-        /// What happened.
-        message: String,
-    },
+    Event(Event),
 }
 
-/// What the annotations say, all but the time.
+/// What a publisher is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Annotations {
-    /// The date of the machine's rollout.
-    machine: Option<Timestamp>,
-    /// The earliest expiry and its path.
-    earliest: (Timestamp, String),
-    status: Status,
-    /// Whether an earlier date of the Node is held against a degraded report.
-    held: bool,
+pub enum Wanted {
+    /// The Node is to be left as it is, perhaps only for now.
+    NotYet,
+    /// There is nothing to tell although it was asked for, and why.
+    Nothing(&'static str),
+    /// To see to it that this is so.
+    This(Want),
 }
 
-/// The annotations to be wanted; `None` while the Node is to be left as it is.
+/// What is wanted of the annotations.
 ///
 /// A report that has not settled, or is of a machine whose PKI is still waited for, says nothing
 /// about what was published before, and neither does a degraded one that has no date at all.
-pub fn annotations(report: &Report) -> Option<Want> {
+pub fn annotations(report: &Report) -> Wanted {
     if !report.settled || report.status == Status::Waiting {
-        return None;
+        return Wanted::NotYet;
+    }
+    match &report.earliest {
+        Some(earliest) => Wanted::This(Want::Annotations(Annotations::of(report, earliest))),
+        None if report.status == Status::None => Wanted::This(Want::NoAnnotations),
+        None => Wanted::NotYet,
+    }
+}
+
+/// What is wanted of the condition and the Event at `now`. A Node `shows` the condition where it has it.
+pub fn extras(report: &Report, extras: Extras, shows: bool, now: Timestamp) -> [Wanted; 2] {
+    const WORKER: &str = "a worker has no certificates to warn of";
+    let or_removal = |other| if shows { Wanted::This(Want::NoCondition) } else { other };
+    let Some(window) = extras.condition_window else {
+        return [or_removal(Wanted::NotYet), Wanted::NotYet];
+    };
+    if !report.settled {
+        return [Wanted::NotYet, Wanted::NotYet];
     }
     let Some(earliest) = &report.earliest else {
-        return (report.status == Status::None).then_some(Want::NoAnnotations);
-    };
-    Some(Want::Annotations(Annotations {
-        machine: report.machine_rollout.as_ref().map(|end| end.not_after),
-        earliest: (earliest.not_after, earliest.path.to_string()),
-        status: report.status,
-        held: false,
-    }))
-}
-
-impl Annotations {
-    /// Whether what the Node says already has to be heard first.
-    ///
-    /// A degraded report may lack the earliest date, above all after a restart, which forgets the last
-    /// good state of a file. It brings the Node's dates forward and never moves them later.
-    pub fn is_degraded(&self) -> bool {
-        self.status == Status::Degraded
-    }
-
-    /// These, but with each date of the Node that is earlier than that of this degraded report.
-    ///
-    /// A date that the Node got from a report as degraded as this one is not held: an agent that can
-    /// never read everything still follows a renewal. One that is held stays so until a report is good.
-    #[must_use]
-    pub fn held_against(mut self, node: &Value) -> Self {
-        let said = Said::of(node);
-        if said.status.as_deref() == Some(Status::Degraded.as_str()) && !said.held {
-            return self;
-        }
-        self.held = said.held;
-        if let Some(date) = said.machine.filter(|date| self.machine.is_none_or(|new| *date < new)) {
-            self.machine = Some(date);
-            self.held = true;
-        }
-        if let Some(earliest) = said.earliest.filter(|(date, _)| *date < self.earliest.0) {
-            self.earliest = earliest;
-            self.held = true;
-        }
-        self
-    }
-
-    /// What is held against the report, for a person; `None` when nothing is.
-    pub fn holds(&self) -> Option<String> {
-        let (date, path) = &self.earliest;
-        self.held.then(|| {
-            format!(
-                "the Node keeps {date} ({path}), which a good report gave it: this one is degraded \
-                 and may not see everything"
-            )
-        })
-    }
-
-    /// JSON merge patch (RFC 7396) of the Node's annotations and nothing else. Never an empty value:
-    /// Cluster API stops on one that is no date. null removes the key.
-    pub fn patch(&self, now: Timestamp) -> Value {
-        let (earliest, path) = &self.earliest;
-        json!({ "metadata": { "annotations": {
-            MACHINE_EXPIRY: self.machine,
-            EARLIEST_EXPIRY: earliest,
-            EARLIEST_CERTIFICATE: path,
-            STATUS: self.status,
-            HELD: self.held.then_some("true"),
-            OBSERVED_AT: now,
-        } } })
-    }
-}
-
-/// What a Node's annotations say; what is no date is as good as none.
-#[derive(Debug, Default)]
-struct Said {
-    machine: Option<Timestamp>,
-    earliest: Option<(Timestamp, String)>,
-    status: Option<String>,
-    held: bool,
-}
-
-impl Said {
-    fn of(node: &Value) -> Self {
-        let text = |key: &str| {
-            let annotations = node.pointer("/metadata/annotations")?;
-            annotations.get(key)?.as_str().map(str::to_owned)
+        return match report.status {
+            Status::None => [or_removal(Wanted::Nothing(WORKER)), Wanted::Nothing(WORKER)],
+            _ => [Wanted::NotYet, Wanted::NotYet],
         };
-        let date = |key: &str| Timestamp::parse(&text(key)?).ok();
-        let path = text(EARLIEST_CERTIFICATE).unwrap_or_default();
-        Self {
-            machine: date(MACHINE_EXPIRY),
-            earliest: date(EARLIEST_EXPIRY).map(|date| (date, path)),
-            status: text(STATUS),
-            held: text(HELD).as_deref() == Some("true"),
-        }
-    }
-}
-
-/// The condition and the Event to be wanted at `now`, as far as they are configured.
-pub fn extras(report: &Report, extras: Extras, now: Timestamp) -> [Option<Want>; 2] {
-    let Some(window) = extras.condition_window.filter(|_| report.settled) else {
-        return [None, None];
     };
-    let Some(earliest) = &report.earliest else { return [None, None] };
-    let left = earliest.not_after.seconds_since(now);
-    let expiring = left < i64::try_from(window.as_secs()).unwrap_or(i64::MAX);
-    let renewer = earliest.renewed_by.map_or("nobody known", |by| by.as_str());
-    let message = format!("{} ends at {}; renewed by {renewer}", earliest.path, earliest.not_after);
-    let event = (extras.event && expiring).then(|| Want::Event {
-        key: format!("{:x}", earliest.not_after.unix()),
-        message: message.clone(),
-    });
-    [Some(Want::Condition { expiring, message }), event]
-}
-
-/// The patch that removes all of them.
-pub fn removal_patch() -> Value {
-    let nulls: Map<_, _> = ANNOTATIONS.iter().map(|key| ((*key).to_owned(), Value::Null)).collect();
-    json!({ "metadata": { "annotations": nulls } })
-}
-
-/// Whether this is the Node of a control plane: it carries a date for its Machine, or the label of
-/// kubeadm (`constants.LabelNodeRoleControlPlane`). Such a Node is no worker's, whatever its files look
-/// like from here.
-pub fn is_of_a_control_plane(node: &Value) -> bool {
-    let has = |map: &str, key: &str| {
-        let map = node.pointer(map).and_then(Value::as_object);
-        map.is_some_and(|map| map.contains_key(key))
+    let condition = Condition::of(earliest, window, now);
+    let event = match condition.event(earliest) {
+        _ if !extras.event => Wanted::NotYet,
+        None => Wanted::Nothing("no certificate ends within node.condition-window"),
+        Some(event) => Wanted::This(Want::Event(event)),
     };
-    has("/metadata/annotations", MACHINE_EXPIRY)
-        || has("/metadata/labels", "node-role.kubernetes.io/control-plane")
-}
-
-/// Whether a Node carries any of them.
-pub fn carries_annotations(node: &Value) -> bool {
-    let annotations = node.pointer("/metadata/annotations").and_then(Value::as_object);
-    annotations.is_some_and(|map| ANNOTATIONS.iter().any(|key| map.contains_key(*key)))
-}
-
-/// Strategic merge patch of one condition: the others are merged by their type and stay.
-/// `since` is when it last turned.
-pub fn condition_patch(expiring: bool, message: &str, now: Timestamp, since: Timestamp) -> Value {
-    json!({ "status": { "conditions": [{
-        "type": CONDITION,
-        "status": if expiring { "True" } else { "False" },
-        "reason": if expiring { "CertificatesExpiring" } else { "CertificatesValid" },
-        "message": message,
-        "lastHeartbeatTime": now,
-        "lastTransitionTime": since,
-    }] } })
-}
-
-/// An Event about the Node, as the kubelet writes its own: the Node's name stands for its UID.
-pub fn event(node: &str, key: &str, message: &str, now: Timestamp) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": { "name": format!("{node}.expiryd-{key}"), "namespace": "default" },
-        "involvedObject": { "apiVersion": "v1", "kind": "Node", "name": node, "uid": node },
-        "type": "Warning",
-        "reason": CONDITION,
-        "message": message,
-        "source": { "component": "expiryd", "host": node },
-        "reportingComponent": "expiryd",
-        "reportingInstance": node,
-        "firstTimestamp": now,
-        "lastTimestamp": now,
-        "count": 1,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EARLY: &str = "2027-02-01T06:00:00Z";
-    const LATE: &str = "2027-03-01T06:00:00Z";
-
-    fn report(date: &str, status: Status) -> Annotations {
-        let date = Timestamp::parse(date).unwrap();
-        let earliest = (date, "/new".to_owned());
-        Annotations { machine: Some(date), earliest, status, held: false }
-    }
-
-    fn node(annotations: &Value) -> Value {
-        json!({ "metadata": { "annotations": annotations } })
-    }
-
-    /// A Node that was told this.
-    fn told(annotations: &Annotations) -> Value {
-        annotations.patch(Timestamp::from_unix(0))
-    }
-
-    #[test]
-    fn the_patch_carries_the_annotations_and_the_time_and_nothing_else() {
-        let patch = report(EARLY, Status::Ok).patch(Timestamp::from_unix(0));
-        assert_eq!(
-            patch,
-            node(&json!({
-                "machine.cluster.x-k8s.io/certificates-expiry": EARLY,
-                "expiryd.dev/earliest-expiry": EARLY,
-                "expiryd.dev/earliest-certificate": "/new",
-                "expiryd.dev/status": "ok",
-                "expiryd.dev/held": null,
-                "expiryd.dev/observed-at": "1970-01-01T00:00:00Z",
-            }))
-        );
-    }
-
-    #[test]
-    fn a_degraded_report_brings_a_date_forward_and_never_moves_it_later() {
-        let good = report(EARLY, Status::Ok);
-        let degraded = report(LATE, Status::Degraded).held_against(&told(&good));
-        assert_eq!((degraded.machine, &degraded.earliest), (good.machine, &good.earliest));
-        assert!(degraded.held && degraded.holds().is_some());
-        let earlier =
-            report(EARLY, Status::Degraded).held_against(&told(&report(LATE, Status::Ok)));
-        assert_eq!(earlier, report(EARLY, Status::Degraded));
-    }
-
-    #[test]
-    fn a_degraded_report_removes_no_date() {
-        let mut degraded = report(LATE, Status::Degraded);
-        degraded.machine = None;
-        let held = degraded.held_against(&told(&report(EARLY, Status::Ok)));
-        assert_eq!(held.machine, Some(Timestamp::parse(EARLY).unwrap()));
-    }
-
-    #[test]
-    fn what_is_held_stays_held_over_a_second_restart_and_until_a_report_is_good() {
-        let first = report(LATE, Status::Degraded).held_against(&told(&report(EARLY, Status::Ok)));
-        let second = report(LATE, Status::Degraded).held_against(&told(&first));
-        assert_eq!(second, first);
-        // Brought forward while held: that is held, too.
-        let forward = report("2027-01-01T00:00:00Z", Status::Degraded).held_against(&told(&second));
-        assert!(forward.held);
-        let third = report(LATE, Status::Degraded).held_against(&told(&forward));
-        assert_eq!(third.machine, forward.machine);
-    }
-
-    #[test]
-    fn an_agent_that_is_degraded_for_good_follows_a_renewal() {
-        let before = report(EARLY, Status::Degraded).held_against(&json!({}));
-        let renewed = report(LATE, Status::Degraded).held_against(&told(&before));
-        assert_eq!(renewed, report(LATE, Status::Degraded));
-    }
-
-    #[test]
-    fn a_value_that_is_no_date_holds_nothing() {
-        let node = node(&json!({ MACHINE_EXPIRY: "soon", EARLIEST_EXPIRY: "", STATUS: "ok" }));
-        let degraded = report(LATE, Status::Degraded);
-        assert_eq!(degraded.clone().held_against(&node), degraded);
-    }
-
-    #[test]
-    fn the_node_of_a_control_plane_is_known_by_its_date_or_its_label() {
-        let label =
-            json!({ "metadata": { "labels": { "node-role.kubernetes.io/control-plane": "" } } });
-        assert!(is_of_a_control_plane(&label));
-        assert!(is_of_a_control_plane(&node(&json!({ MACHINE_EXPIRY: EARLY }))));
-        assert!(!is_of_a_control_plane(&node(&json!({ STATUS: "ok" }))));
-    }
-
-    #[test]
-    fn the_removal_names_every_annotation_with_null() {
-        let patch = removal_patch();
-        let annotations = patch.pointer("/metadata/annotations").and_then(Value::as_object);
-        let annotations = annotations.unwrap();
-        assert_eq!(annotations.len(), ANNOTATIONS.len());
-        assert!(annotations.values().all(Value::is_null));
-    }
-
-    #[test]
-    fn a_node_carries_them_when_it_has_one() {
-        let node = |key: &str| json!({ "metadata": { "annotations": { key: "x" } } });
-        assert!(carries_annotations(&node("expiryd.dev/status")));
-        assert!(!carries_annotations(&node("node.alpha.kubernetes.io/ttl")));
-        assert!(!carries_annotations(&json!({ "metadata": {} })));
-    }
+    [Wanted::This(Want::Condition(condition)), event]
 }
