@@ -8,6 +8,7 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use expiryd::cli::Arguments;
 use expiryd::config::Settings;
+use expiryd::publish::node::annotations::ANNOTATIONS;
 
 use crate::harness::project;
 
@@ -145,4 +146,13 @@ fn the_commented_configuration_shows_every_key() {
         let there = section.iter().any(|text| shown.contains(text.as_str()));
         assert!(there || alternatives.contains(&key.as_str()), "{key}");
     }
+}
+
+#[test]
+fn the_admission_policy_names_every_annotation_and_no_other() {
+    let policy = fs::read_to_string(project("packaging/kubernetes/rbac.yaml")).unwrap();
+    let (_, keys) = policy.split_once("- name: keys").unwrap();
+    let (keys, _) = keys.split_once(']').unwrap();
+    let keys: BTreeSet<_> = keys.split('"').skip(1).step_by(2).collect();
+    assert_eq!(keys, ANNOTATIONS.iter().copied().collect());
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Agent, Host, earliest, expiryd, problems, skip, strace, wait_for};
+use crate::harness::{Agent, Host, earliest, expiryd, is_root, problems, skip, strace, wait_for};
 use crate::specimen::Specimen;
 
 const QUICK: &str = "settle = \"0s\"\ntick = \"1s\"\n";
@@ -124,7 +124,7 @@ fn a_directory_that_becomes_a_file_and_back_takes_no_date_away() {
 #[test]
 fn permissions_that_flip_back_and_forth_take_no_date_away() {
     let host = etcd();
-    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+    if !is_root() {
         skip("only root can start the agent as somebody else");
         return;
     }

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::harness::{Host, NOW, earliest, expiryd, problems, strace};
+use crate::harness::{Host, NOW, earliest, expiryd, is_root, problems, strace};
 use crate::specimen::{Specimen, pem};
 
 const SERVER: &str = "2027-03-09T09:00:00Z /etc/etcd/pki/server.crt";
@@ -234,7 +234,7 @@ fn what_may_not_be_read_is_a_problem_with_owner_and_mode() {
     });
     let binary = host.path("expiryd");
     fs::copy(env!("CARGO_BIN_EXE_expiryd"), &binary).unwrap();
-    let mut command = if fs::metadata("/proc/self").unwrap().uid() == 0 {
+    let mut command = if is_root() {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", "65534", "--clear-groups"]).arg(&binary);
         command

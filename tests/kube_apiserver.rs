@@ -1,209 +1,14 @@
-//! The Node publisher against a real kube-apiserver and etcd, when `KUBEBUILDER_ASSETS` names a
-//! folder that holds them (the convention of envtest).
+//! The Node publisher against a real kube-apiserver.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::sync::Arc;
-use std::thread;
+use std::fs;
+use std::process::Command;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::authority::{Authority, Pair};
-use crate::harness::{Agent, Host, skip, wait_for};
-use crate::node::{AT_ONCE, kubeconfig, rotate, stands};
+use crate::cluster::{As, Cluster, assets};
+use crate::harness::{Agent, Host, expiryd, is_root, skip, wait_for};
+use crate::node::{AT_ONCE, rotate, stands};
 use crate::specimen::Specimen;
-
-/// A cluster that is only its API server.
-struct Cluster {
-    port: u16,
-    authority: Authority,
-    admin: Pair,
-    // Stopped before the etcd that it talks to.
-    server: Server,
-    _etcd: Server,
-    _directory: TempDir,
-}
-
-/// A server that a test started, with its log.
-struct Server {
-    name: &'static str,
-    child: Child,
-    log: PathBuf,
-}
-
-impl Server {
-    fn start(name: &'static str, assets: &Path, directory: &Path, arguments: &[String]) -> Self {
-        let (binary, log) = (assets.join(name), directory.join(format!("{name}.log")));
-        let output = File::create(&log).unwrap();
-        let mut command = Command::new(&binary);
-        command.args(arguments).stdout(output.try_clone().unwrap()).stderr(output);
-        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
-        Self { name, child, log }
-    }
-
-    fn ended(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if thread::panicking() {
-            let log = self.log();
-            let last: Vec<_> = log.lines().rev().take(20).collect();
-            eprintln!("the end of {}'s log:", self.name);
-            last.into_iter().rev().for_each(|line| eprintln!("  {line}"));
-        }
-    }
-}
-
-fn assets() -> Option<PathBuf> {
-    let assets = std::env::var_os("KUBEBUILDER_ASSETS");
-    if assets.is_none() {
-        skip("KUBEBUILDER_ASSETS names no folder with kube-apiserver and etcd; see rig/build");
-    }
-    assets.map(PathBuf::from)
-}
-
-/// A port that was free a moment ago; who takes it must be ready to lose it.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-impl Cluster {
-    fn start(assets: &Path) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let folder = directory.path().to_owned();
-        let path = |name: &str| folder.join(name).display().to_string();
-        // A socket in a folder of its own cannot be taken by anybody else.
-        let etcd_url = format!("unix://{}", path("etcd.sock"));
-        let etcd = Server::start(
-            "etcd",
-            assets,
-            &folder,
-            &[
-                format!("--data-dir={}", path("etcd")),
-                format!("--listen-client-urls={etcd_url}"),
-                // It advertises to nobody, and takes nothing but a host and a port.
-                "--advertise-client-urls=http://127.0.0.1:1".to_owned(),
-                "--listen-peer-urls=http://127.0.0.1:0".to_owned(),
-                "--unsafe-no-fsync".to_owned(),
-            ],
-        );
-        let authority = Authority::new("kubernetes");
-        let (serving, signing) = (authority.server(), authority.server());
-        for (name, content) in [
-            ("ca.crt", &authority.pem()),
-            ("server.crt", &serving.certificate),
-            ("server.pem", &serving.key),
-            // kube-apiserver reads a public key out of a certificate, not out of a PKCS#8 key.
-            ("sa.crt", &signing.certificate),
-            ("sa.pem", &signing.key),
-        ] {
-            fs::write(path(name), content).unwrap();
-        }
-        let serve = |port: u16| {
-            Server::start(
-                "kube-apiserver",
-                assets,
-                &folder,
-                &[
-                    format!("--etcd-servers={etcd_url}"),
-                    format!("--secure-port={port}"),
-                    "--bind-address=127.0.0.1".to_owned(),
-                    format!("--cert-dir={}", path("certs")),
-                    format!("--client-ca-file={}", path("ca.crt")),
-                    format!("--tls-cert-file={}", path("server.crt")),
-                    format!("--tls-private-key-file={}", path("server.pem")),
-                    format!("--service-account-key-file={}", path("sa.crt")),
-                    format!("--service-account-signing-key-file={}", path("sa.pem")),
-                    "--service-account-issuer=https://localhost".to_owned(),
-                    "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
-                    "--authorization-mode=Node,RBAC".to_owned(),
-                    "--enable-admission-plugins=NodeRestriction".to_owned(),
-                    "--disable-admission-plugins=ServiceAccount".to_owned(),
-                ],
-            )
-        };
-        let admin = authority.member("system:masters", "admin", 2100);
-        let port = free_port();
-        let server = serve(port);
-        let mut cluster =
-            Self { port, authority, admin, server, _etcd: etcd, _directory: directory };
-        wait_for("a ready API server", || {
-            if cluster.server.ended() {
-                // Somebody else was given the port in the meantime.
-                assert!(cluster.server.log().contains("address already in use"));
-                cluster.port = free_port();
-                cluster.server = serve(cluster.port);
-            }
-            let (status, _) = cluster.ask("GET", "/readyz", &Value::Null)?;
-            (status == 200).then_some(())
-        });
-        cluster
-    }
-
-    /// Asks as an administrator; `None` while the server does not answer.
-    fn ask(&self, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.authority.pem().as_bytes()).ok()?).ok()?;
-        let config = ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(
-            vec![CertificateDer::from_pem_slice(self.admin.certificate.as_bytes()).ok()?],
-            PrivateKeyDer::from_pem_slice(self.admin.key.as_bytes()).ok()?,
-        );
-        let name = ServerName::try_from("localhost").ok()?;
-        let connection = ClientConnection::new(Arc::new(config.ok()?), name).ok()?;
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        let mut stream = StreamOwned::new(connection, stream);
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        let head = format!(
-            "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).ok()?;
-        let mut answer = Vec::new();
-        // A server that closes without goodbye has answered all the same.
-        let _ = stream.read_to_end(&mut answer);
-        let text = String::from_utf8_lossy(&answer);
-        let (head, body) = text.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
-    }
-
-    fn node(&self, name: &str) -> Value {
-        let path = format!("/api/v1/nodes/{name}");
-        wait_for("the Node", || self.ask("GET", &path, &Value::Null)).1
-    }
-
-    fn make_node(&self, name: &str) {
-        let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name } });
-        let made = wait_for("a new Node", || self.ask("POST", "/api/v1/nodes", &node));
-        assert_eq!(made.0, 201, "{}", made.1);
-    }
-
-    /// A control plane with the identity of this Node's kubelet.
-    fn host(&self, node: &str) -> Host {
-        let host = Host::like("rhel-control-plane-external-etcd");
-        host.write("etc/kubernetes/pki/ca.crt", self.authority.pem());
-        kubeconfig(&host, &format!("https://127.0.0.1:{}", self.port));
-        rotate(&host, &self.authority.client(&format!("system:node:{node}"), 2100), "1");
-        host
-    }
-}
 
 #[test]
 fn a_real_api_server_takes_the_annotations_the_condition_and_the_event() {
@@ -252,4 +57,195 @@ fn a_real_api_server_sees_the_rotated_certificate() {
     stands(&agent, "failing");
     rotate(&host, &cluster.authority.client("system:node:cp-1", 2100), "3");
     stands(&agent, "accepted");
+}
+
+const MERGE: &str = "application/merge-patch+json";
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
+const NODE: &str = "/api/v1/nodes/cp-1";
+const STATUS: &str = "/api/v1/nodes/cp-1/status";
+const EVENTS: &str = "/api/v1/namespaces/default/events";
+
+fn annotation(key: &str) -> Value {
+    json!({ "metadata": { "annotations": { key: "x" } } })
+}
+
+fn condition(kind: &str) -> Value {
+    json!({ "status": { "conditions": [
+        { "type": kind, "status": "True", "reason": "x", "message": "x" }] } })
+}
+
+/// What the policy refuses.
+fn forbidden() -> Vec<(&'static str, &'static str, Value)> {
+    let metadata = |field: &str, value: Value| json!({ "metadata": { field: value } });
+    let owner = json!([{ "apiVersion": "v1", "kind": "Node", "name": "cp-2", "uid": "x" }]);
+    vec![
+        ("/api/v1/nodes/cp-2", MERGE, annotation("expiryd.dev/status")),
+        ("/api/v1/nodes/cp-2/status", STRATEGIC, condition("CertificatesExpiring")),
+        (NODE, MERGE, annotation("cluster.x-k8s.io/machine")),
+        (NODE, MERGE, annotation("expiryd.dev/other")),
+        (NODE, MERGE, json!({ "metadata": { "annotations": { "somebody.else/key": null } } })),
+        (NODE, MERGE, json!({ "metadata": { "annotations": { "somebody.else/key": "y" } } })),
+        (NODE, MERGE, json!({ "metadata": { "annotations": null } })),
+        (NODE, MERGE, metadata("labels", json!({ "x": "y" }))),
+        (NODE, MERGE, metadata("finalizers", json!(["example.com/stay"]))),
+        (NODE, MERGE, metadata("ownerReferences", owner)),
+        (NODE, MERGE, json!({ "spec": { "unschedulable": true } })),
+        (NODE, MERGE, json!({ "spec": { "taints": [{ "key": "x", "effect": "NoExecute" }] } })),
+        (STATUS, STRATEGIC, condition("Ready")),
+        (STATUS, STRATEGIC, condition("DiskPressure")),
+        (STATUS, MERGE, json!({ "status": { "conditions": null } })),
+        (STATUS, MERGE, json!({ "status": { "capacity": { "cpu": "3" } } })),
+        (STATUS, MERGE, json!({ "status": { "capacity": null } })),
+        (STATUS, MERGE, json!({ "status": { "allocatable": { "example.com/x": "3" } } })),
+        (
+            STATUS,
+            MERGE,
+            json!({ "status": { "addresses": [
+            { "type": "InternalIP", "address": "192.0.2.1" }] } }),
+        ),
+        (STATUS, MERGE, json!({ "status": { "phase": "Terminated" } })),
+        (STATUS, MERGE, annotation("cluster.x-k8s.io/machine")),
+    ]
+}
+
+#[test]
+fn the_token_of_the_daemonset_changes_expiryds_keys_of_its_own_node_and_nothing_else() {
+    let Some(assets) = assets() else { return };
+    let cluster = Cluster::start(&assets);
+    cluster.make_node("cp-1");
+    cluster.make_node("cp-2");
+    let others = json!({ "metadata": { "annotations": { "somebody.else/key": "x" } },
+        "status": { "capacity": { "cpu": "2" },
+            "conditions": [{ "type": "Ready", "status": "True" }] } });
+    for path in [NODE, STATUS] {
+        assert_eq!(cluster.ask_as(&As::Admin, "PATCH", path, MERGE, &others).unwrap().0, 200);
+    }
+    cluster.apply_rbac();
+    let token = cluster.token("cp-1");
+    let patch = |path: &str, content_type: &str, body: &Value| {
+        cluster.ask_as(&token, "PATCH", path, content_type, body).unwrap()
+    };
+    let annotation = |key: &str| json!({ "metadata": { "annotations": { key: "x" } } });
+    let condition = |kind: &str| {
+        json!({ "status": { "conditions": [{ "type": kind,
+        "status": "True", "reason": "x", "message": "x" }] } })
+    };
+    let event = |node: &str, reason: &str| {
+        json!({ "apiVersion": "v1", "kind": "Event",
+        "metadata": { "name": "x", "namespace": "default" }, "reason": reason, "type": "Warning",
+        "involvedObject": { "apiVersion": "v1", "kind": "Node", "name": node, "uid": node } })
+    };
+    let removal = json!({ "status": { "conditions": [
+        { "type": "CertificatesExpiring", "$patch": "delete" }] } });
+
+    // The policy is in force a moment after it is there.
+    wait_for("the policy", || {
+        // What came before it is there, and no change any more.
+        let key = format!("foreign/{}", fastrand::u64(..));
+        (patch(NODE, MERGE, &annotation(&key)).0 == 422).then_some(())
+    });
+    for (path, content_type, body) in [
+        (NODE, MERGE, json!({})),
+        (NODE, MERGE, annotation("machine.cluster.x-k8s.io/certificates-expiry")),
+        (NODE, MERGE, json!({ "metadata": { "annotations": { "expiryd.dev/held": null } } })),
+        (STATUS, STRATEGIC, condition("CertificatesExpiring")),
+        (STATUS, STRATEGIC, removal),
+    ] {
+        let (status, said) = patch(path, content_type, &body);
+        assert_eq!(status, 200, "{path} {body}: {said}");
+    }
+    let allowed = event("cp-1", "CertificatesExpiring");
+    let create = |path: &str, body: &Value| {
+        cluster.ask_as(&token, "POST", path, "application/json", body).unwrap()
+    };
+    assert_eq!(create(EVENTS, &allowed).0, 201);
+
+    let before = cluster.node("cp-1");
+    for (path, content_type, body) in forbidden() {
+        let (status, said) = patch(path, content_type, &body);
+        assert_eq!(status, 422, "{path} {body}: {said}");
+        let message = said["message"].as_str().unwrap();
+        assert!(message.contains("expiryd may"), "{path} {body}: {message}");
+    }
+    let stays = |part: &str| assert_eq!(cluster.node("cp-1")[part], before[part]);
+    stays("spec");
+    stays("status");
+    stays("metadata");
+    for (path, body, refused) in [
+        (EVENTS, event("cp-2", "CertificatesExpiring"), 422),
+        (EVENTS, event("cp-1", "Rebooted"), 422),
+        ("/api/v1/namespaces/kube-system/events", allowed, 403),
+    ] {
+        let (status, said) = create(path, &body);
+        assert_eq!(status, refused, "{path} {body}: {said}");
+    }
+    for (method, path) in [("GET", NODE), ("GET", "/api/v1/nodes"), ("DELETE", NODE)] {
+        let refused = cluster.ask_as(&token, method, path, "application/json", &Value::Null);
+        assert_eq!(refused.unwrap().0, 403, "{method} {path}");
+    }
+    // What the type checker warns of is an expression that may not say what it seems to.
+    let path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/expiryd";
+    let policy = cluster.ask("GET", path, &Value::Null).unwrap().1;
+    assert_eq!(policy["status"]["typeChecking"]["expressionWarnings"], Value::Null);
+}
+
+#[test]
+fn as_a_pod_of_the_daemonset_it_annotates_withdraws_and_removes() {
+    let Some(assets) = assets() else { return };
+    if !is_root() {
+        return skip("mounting a ServiceAccount into a namespace of its own needs root");
+    }
+    let cluster = Cluster::start(&assets);
+    cluster.make_node("cp-ext-1");
+    cluster.apply_rbac();
+    let As::Token(token) = cluster.token("cp-ext-1") else { unreachable!() };
+    let account = tempfile::tempdir().unwrap();
+    fs::write(account.path().join("token"), token).unwrap();
+    fs::write(account.path().join("ca.crt"), cluster.authority.pem()).unwrap();
+    let start = |host: &Host, configuration: &str| {
+        let file = host.path("expiryd.toml");
+        fs::write(&file, configuration).unwrap();
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--", "sh", "-ec"])
+            .arg(
+                "mount -t tmpfs tmpfs /run; into=/var/run/secrets/kubernetes.io/serviceaccount; \
+                 mkdir -p $into; cp \"$0\"/* $into; exec \"$@\"",
+            )
+            .arg(account.path())
+            .arg(expiryd().get_program())
+            .arg("run")
+            .arg("--host-root")
+            .arg(host.root())
+            .arg("--config")
+            .arg(file)
+            .env("EXPIRYD_NODE_NAME", "cp-ext-1")
+            .env("KUBERNETES_SERVICE_HOST", "localhost")
+            .env("KUBERNETES_SERVICE_PORT", cluster.port.to_string());
+        Agent::spawn(command)
+    };
+    let date = |node: &Value| {
+        let annotations = &node["metadata"]["annotations"];
+        annotations["machine.cluster.x-k8s.io/certificates-expiry"].clone()
+    };
+    let conditions = |node: &Value| {
+        let conditions = node["status"]["conditions"].as_array().into_iter().flatten();
+        conditions.filter(|c| c["type"] == "CertificatesExpiring").count()
+    };
+    let until = |what: &str, is: &dyn Fn(&Value) -> bool| {
+        wait_for(what, || is(&cluster.node("cp-ext-1")).then_some(()));
+    };
+    let host = Host::like("rhel-control-plane-external-etcd");
+    let option = "condition-window = \"30d\"\n";
+    let agent = start(&host, &format!("{AT_ONCE}{option}"));
+    until("date and condition", &|node| date(node).is_string() && conditions(node) == 1);
+    drop(agent);
+    let agent = start(&host, AT_ONCE);
+    until("no condition", &|node| date(node).is_string() && conditions(node) == 0);
+    drop(agent);
+    let worker = Host::like("ubuntu-worker");
+    rotate(&worker, &cluster.authority.client("system:node:cp-ext-1", 2100), "1");
+    let role = "[layout]\nrole = \"worker\"\n";
+    let _agent = start(&worker, &format!("{AT_ONCE}{role}"));
+    until("no date", &|node| date(node).is_null());
 }

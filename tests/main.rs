@@ -6,6 +6,7 @@
 
 mod api_server;
 mod authority;
+mod cluster;
 mod harness;
 #[path = "../src/pki/specimen.rs"]
 mod specimen;

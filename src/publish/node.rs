@@ -131,7 +131,7 @@ async fn load(source: Source, report: Option<&Report>) -> Result<Arc<Identity>, 
     match report.and_then(Report::kubelet_node) {
         Some(node) if node != identity.node => Err(Missing::Broken(format!(
             "{} is for the Node {}, but the kubelet's certificate of this machine is that of the \
-             Node {node}: nothing is written to either; give the machine its own kubeconfig",
+             Node {node}: nothing is written to either until the two agree",
             identity.name, identity.node
         ))),
         _ => Ok(Arc::new(identity)),

@@ -1,0 +1,283 @@
+//! A cluster that is a real kube-apiserver and etcd, when `KUBEBUILDER_ASSETS` names a folder that
+//! holds them (the convention of envtest).
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::thread;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::authority::{Authority, Pair};
+use crate::harness::{Host, project, skip, wait_for};
+use crate::node::{kubeconfig, rotate};
+
+/// A cluster that is only its API server.
+pub struct Cluster {
+    pub port: u16,
+    pub authority: Authority,
+    admin: Pair,
+    // Stopped before the etcd that it talks to.
+    server: Server,
+    _etcd: Server,
+    _directory: TempDir,
+}
+
+/// Who asks.
+pub enum As {
+    Admin,
+    Token(String),
+}
+
+/// A server that a test started, with its log.
+struct Server {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Server {
+    fn start(name: &'static str, assets: &Path, directory: &Path, arguments: &[String]) -> Self {
+        let (binary, log) = (assets.join(name), directory.join(format!("{name}.log")));
+        let output = File::create(&log).unwrap();
+        let mut command = Command::new(&binary);
+        command.args(arguments).stdout(output.try_clone().unwrap()).stderr(output);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
+        Self { name, child, log }
+    }
+
+    fn ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            let log = self.log();
+            let last: Vec<_> = log.lines().rev().take(20).collect();
+            eprintln!("the end of {}'s log:", self.name);
+            last.into_iter().rev().for_each(|line| eprintln!("  {line}"));
+        }
+    }
+}
+
+pub fn assets() -> Option<PathBuf> {
+    let assets = std::env::var_os("KUBEBUILDER_ASSETS");
+    if assets.is_none() {
+        skip("KUBEBUILDER_ASSETS names no folder with kube-apiserver and etcd; see rig/build");
+    }
+    assets.map(PathBuf::from)
+}
+
+/// A port that was free a moment ago; who takes it must be ready to lose it.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Cluster {
+    pub fn start(assets: &Path) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().to_owned();
+        let path = |name: &str| folder.join(name).display().to_string();
+        // A socket in a folder of its own cannot be taken by anybody else.
+        let etcd_url = format!("unix://{}", path("etcd.sock"));
+        let etcd = Server::start(
+            "etcd",
+            assets,
+            &folder,
+            &[
+                format!("--data-dir={}", path("etcd")),
+                format!("--listen-client-urls={etcd_url}"),
+                // It advertises to nobody, and takes nothing but a host and a port.
+                "--advertise-client-urls=http://127.0.0.1:1".to_owned(),
+                "--listen-peer-urls=http://127.0.0.1:0".to_owned(),
+                "--unsafe-no-fsync".to_owned(),
+            ],
+        );
+        let authority = Authority::new("kubernetes");
+        let (serving, signing) = (authority.server(), authority.server());
+        for (name, content) in [
+            ("ca.crt", &authority.pem()),
+            ("server.crt", &serving.certificate),
+            ("server.pem", &serving.key),
+            // kube-apiserver reads a public key out of a certificate, not out of a PKCS#8 key.
+            ("sa.crt", &signing.certificate),
+            ("sa.pem", &signing.key),
+        ] {
+            fs::write(path(name), content).unwrap();
+        }
+        let serve = |port: u16| {
+            Server::start(
+                "kube-apiserver",
+                assets,
+                &folder,
+                &[
+                    format!("--etcd-servers={etcd_url}"),
+                    format!("--secure-port={port}"),
+                    "--bind-address=127.0.0.1".to_owned(),
+                    format!("--cert-dir={}", path("certs")),
+                    format!("--client-ca-file={}", path("ca.crt")),
+                    format!("--tls-cert-file={}", path("server.crt")),
+                    format!("--tls-private-key-file={}", path("server.pem")),
+                    format!("--service-account-key-file={}", path("sa.crt")),
+                    format!("--service-account-signing-key-file={}", path("sa.pem")),
+                    "--service-account-issuer=https://localhost".to_owned(),
+                    "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+                    "--authorization-mode=Node,RBAC".to_owned(),
+                    "--enable-admission-plugins=NodeRestriction".to_owned(),
+                    "--disable-admission-plugins=ServiceAccount".to_owned(),
+                ],
+            )
+        };
+        let admin = authority.member("system:masters", "admin", 2100);
+        let port = free_port();
+        let server = serve(port);
+        let mut cluster =
+            Self { port, authority, admin, server, _etcd: etcd, _directory: directory };
+        wait_for("a ready API server", || {
+            if cluster.server.ended() {
+                // Somebody else was given the port in the meantime.
+                assert!(cluster.server.log().contains("address already in use"));
+                cluster.port = free_port();
+                cluster.server = serve(cluster.port);
+            }
+            let (status, _) = cluster.ask("GET", "/readyz", &Value::Null)?;
+            (status == 200).then_some(())
+        });
+        cluster
+    }
+
+    /// Asks as an administrator; `None` while the server does not answer.
+    pub fn ask(&self, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+        self.ask_as(&As::Admin, method, path, "application/json", body)
+    }
+
+    pub fn ask_as(
+        &self,
+        who: &As,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: &Value,
+    ) -> Option<(u16, Value)> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.authority.pem().as_bytes()).ok()?).ok()?;
+        let config = ClientConfig::builder().with_root_certificates(roots);
+        let (config, authorization) = match who {
+            As::Admin => {
+                let config = config.with_client_auth_cert(
+                    vec![CertificateDer::from_pem_slice(self.admin.certificate.as_bytes()).ok()?],
+                    PrivateKeyDer::from_pem_slice(self.admin.key.as_bytes()).ok()?,
+                );
+                (config.ok()?, String::new())
+            }
+            As::Token(token) => {
+                (config.with_no_client_auth(), format!("Authorization: Bearer {token}\r\n"))
+            }
+        };
+        let name = ServerName::try_from("localhost").ok()?;
+        let connection = ClientConnection::new(Arc::new(config), name).ok()?;
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        let mut stream = StreamOwned::new(connection, stream);
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: {content_type}\r\n\
+             {authorization}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).ok()?;
+        let mut answer = Vec::new();
+        // A server that closes without goodbye has answered all the same.
+        let _ = stream.read_to_end(&mut answer);
+        let text = String::from_utf8_lossy(&answer);
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+    }
+
+    /// Creates an object, and returns it as it is then.
+    pub fn create(&self, path: &str, object: &Value) -> Value {
+        let (status, made) = wait_for(path, || {
+            // Namespaces of the system are made a moment after the server is ready.
+            self.ask("POST", path, object).filter(|(status, _)| *status != 404)
+        });
+        assert_eq!(status, 201, "{made}");
+        made
+    }
+
+    pub fn node(&self, name: &str) -> Value {
+        let path = format!("/api/v1/nodes/{name}");
+        wait_for("the Node", || self.ask("GET", &path, &Value::Null)).1
+    }
+
+    pub fn make_node(&self, name: &str) {
+        let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name } });
+        self.create("/api/v1/nodes", &node);
+    }
+
+    /// What packaging/kubernetes/rbac.yaml holds, in force.
+    pub fn apply_rbac(&self) {
+        let file = fs::read_to_string(project("packaging/kubernetes/rbac.yaml")).unwrap();
+        let objects: Vec<Value> = serde_saphyr::from_multiple(&file).unwrap();
+        for object in &objects {
+            let collection = match object["kind"].as_str().unwrap() {
+                "ServiceAccount" => "/api/v1/namespaces/kube-system/serviceaccounts",
+                "ClusterRole" => "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+                "ClusterRoleBinding" => "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+                "Role" => "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles",
+                "RoleBinding" => {
+                    "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings"
+                }
+                "ValidatingAdmissionPolicy" => {
+                    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+                }
+                "ValidatingAdmissionPolicyBinding" => {
+                    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+                }
+                kind => panic!("{kind}"),
+            };
+            self.create(collection, object);
+        }
+    }
+
+    /// A token as the kubelet of this Node mounts it into one of our pods.
+    pub fn token(&self, node: &str) -> As {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": format!("expiryd-{node}") },
+            "spec": { "nodeName": node, "serviceAccountName": "expiryd",
+                "containers": [{ "name": "expiryd", "image": "expiryd" }] },
+        });
+        let pod = self.create("/api/v1/namespaces/kube-system/pods", &pod);
+        let request = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+            "spec": { "boundObjectRef": { "kind": "Pod", "apiVersion": "v1",
+                "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"] } },
+        });
+        let path = "/api/v1/namespaces/kube-system/serviceaccounts/expiryd/token";
+        let token = self.create(path, &request)["status"]["token"].as_str().unwrap().to_owned();
+        As::Token(token)
+    }
+
+    /// A control plane with the identity of this Node's kubelet.
+    pub fn host(&self, node: &str) -> Host {
+        let host = Host::like("rhel-control-plane-external-etcd");
+        host.write("etc/kubernetes/pki/ca.crt", self.authority.pem());
+        kubeconfig(&host, &format!("https://127.0.0.1:{}", self.port));
+        rotate(&host, &self.authority.client(&format!("system:node:{node}"), 2100), "1");
+        host
+    }
+}
