@@ -9,6 +9,8 @@ mod endpoints;
 mod lookout;
 
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::escape::Escaped;
 use crate::failure::Failure;
 use crate::publish::http::{self, Answers, Pulse};
 use crate::publish::node;
@@ -33,18 +36,27 @@ use lookout::Lookout;
 /// How long a look may take before the loop counts as stopped.
 const LOOK: Duration = Duration::from_mins(1);
 
+/// How to read the configuration anew when SIGHUP asks for it.
+pub struct Reload<F> {
+    /// What it is read from.
+    pub files: Vec<PathBuf>,
+    /// Reads it.
+    pub read: F,
+}
+
 /// Runs until it is told to stop.
 ///
 /// Everything that can be wrong with the configuration is found before anything is started.
 /// `sockets` are those that the service manager bound, if it did; they stand instead of the
-/// configuration's addresses. `reload` reads the configuration anew when SIGHUP asks for it.
+/// configuration's addresses.
 ///
 /// # Errors
-/// The host root cannot be opened, an address not bound, or a signal not handled.
+/// The host root cannot be opened, an address not bound, or a signal not handled; or there is something
+/// to be read that was not there when reading was confined, which a new start can read.
 pub async fn run(
     config: Config,
     sockets: Vec<TcpListener>,
-    reload: impl Fn() -> Result<Config, Failure> + Send + Sync + 'static,
+    reload: Reload<impl Fn() -> Result<Config, Failure> + Send + Sync + 'static>,
 ) -> Result<(), Failure> {
     let mut signals =
         Signals::take().map_err(|e| Failure::System(format!("signals cannot be handled: {e}")))?;
@@ -53,15 +65,13 @@ pub async fn run(
     let pulse = Arc::new(Pulse::new(LOOK));
     let (changed, mut changes) = watch::channel(());
     let (pages, page) = watch::channel(None);
-    let mut lookout = Lookout::open(&config, changed.clone(), start)?;
+    let mut lookout = Lookout::open(&config, reload.files.clone(), changed.clone(), start)?;
     let (publications, mut published) = watch::channel(Vec::new());
     let lines = node::Lines { pages: page.clone(), publications };
     let mut endpoints = Endpoints::new(Answers::new(page, Arc::clone(&pulse)));
     sockets.into_iter().try_for_each(|socket| endpoints.adopt(socket))?;
     endpoints.listen(&config, lookout.tls())?;
-    let sandbox = sandbox::enter();
-    tell_of(&sandbox);
-    vitals.sandbox = sandbox.layers.iter().map(|(l, why)| (l.as_str(), why.is_none())).collect();
+    vitals.sandbox = close_sandbox(&mut lookout);
     info!(version = env!("CARGO_PKG_VERSION"), host_root = %lookout.host_root().path().display(), "started");
 
     let publisher = |lookout: &Lookout, config: &Config| {
@@ -79,6 +89,11 @@ pub async fn run(
             changes.mark_unchanged();
             let sighting;
             (lookout, sighting) = with(lookout, Lookout::look).await;
+            if let Some(path) = &sighting.beyond {
+                manager::stopping();
+                endpoints.close().await;
+                return Err(beyond(path));
+            }
             endpoints.secure(sighting.tls.clone());
             let wait = core.take(sighting);
             next_look = Instant::now() + wait;
@@ -132,7 +147,8 @@ pub async fn run(
                             publishers.spawn(publisher(&anew, &config));
                         }
                         core.reconfigure(config);
-                        lookout = anew;
+                        let before = std::mem::replace(&mut lookout, anew);
+                        lookout.inherit(&before);
                     }
                     Err(why) => error!("the configuration stays as it was: {why}"),
                 }
@@ -146,7 +162,19 @@ pub async fn run(
     Ok(())
 }
 
-fn tell_of(sandbox: &sandbox::Sandbox) {
+fn beyond(path: &Path) -> Failure {
+    Failure::Sandbox(format!(
+        "{} is to be read, and was not there, or was another, when the sandbox was closed; expiryd ends, \
+         so that its service manager starts it again and it is",
+        Escaped(path.as_os_str().as_bytes())
+    ))
+}
+
+/// Gives up what a look, the publisher and a reload do not need; returns each layer, and whether it is
+/// on.
+fn close_sandbox(lookout: &mut Lookout) -> Arc<[(&'static str, bool)]> {
+    let mut sandbox = sandbox::enter(sandbox::Scope::Process);
+    lookout.confine(&mut sandbox);
     for (layer, why) in &sandbox.layers {
         if let Some(why) = why {
             warn!(
@@ -155,17 +183,18 @@ fn tell_of(sandbox: &sandbox::Sandbox) {
             );
         }
     }
+    sandbox.layers.iter().map(|(layer, why)| (layer.as_str(), why.is_none())).collect()
 }
 
 /// Reads the configuration again, and what is to be looked at, where that may block.
 async fn read_again(
-    reload: Arc<impl Fn() -> Result<Config, Failure> + Send + Sync + 'static>,
+    reload: Arc<Reload<impl Fn() -> Result<Config, Failure> + Send + Sync + 'static>>,
     changed: watch::Sender<()>,
     start: Instant,
 ) -> Result<(Config, Lookout), Failure> {
     aside(move || {
-        let config = reload()?;
-        let lookout = Lookout::open(&config, changed, start)?;
+        let config = (reload.read)()?;
+        let lookout = Lookout::open(&config, reload.files.clone(), changed, start)?;
         Ok((config, lookout))
     })
     .await

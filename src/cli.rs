@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::agent;
-use crate::config::{Config, read_file};
+use crate::agent::{self, Reload};
+use crate::config::{Config, files, read_file};
 use crate::failure::Failure;
 use crate::system::{log, manager};
 pub use arguments::Arguments;
@@ -57,7 +57,8 @@ fn run(common: Common) -> Result<ExitCode, Failure> {
         .build()
         .map_err(|error| Failure::System(format!("the runtime cannot be started: {error}")))?;
     let sockets = manager::sockets().map_err(Failure::System)?;
-    let reload = move || configure(&common);
+    let files = files(common.config.as_deref());
+    let reload = Reload { files, read: move || configure(&common) };
     runtime.block_on(agent::run(config, sockets, reload))?;
     Ok(ExitCode::SUCCESS)
 }

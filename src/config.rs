@@ -245,6 +245,12 @@ pub fn read_file(path: Option<&Path>) -> Result<Settings, ConfigError> {
     path.or_else(usual).map_or_else(|| Ok(Settings::default()), Settings::read)
 }
 
+/// The files that [`read_file`] may read, there or not.
+pub fn files(path: Option<&Path>) -> Vec<PathBuf> {
+    let usual = || DEFAULT_FILES.iter().map(PathBuf::from).collect();
+    path.map_or_else(usual, |path| vec![std::path::absolute(path).unwrap_or(path.to_owned())])
+}
+
 /// Refuses addresses that other machines reach.
 ///
 /// # Errors

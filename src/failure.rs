@@ -18,6 +18,9 @@ pub enum Failure {
     /// The kernel refuses what every process needs.
     #[error("{0}")]
     System(String),
+    /// Something has to be read that the sandbox was closed against; a new start opens it.
+    #[error("{0}")]
+    Sandbox(String),
     /// A file that was asked for cannot be made.
     #[error("{0}")]
     OutputFile(String),
@@ -35,6 +38,7 @@ impl Failure {
             Self::System(_) => 71,        // EX_OSERR
             Self::OutputFile(_) => 73,    // EX_CANTCREAT
             Self::Output(_) => 74,        // EX_IOERR
+            Self::Sandbox(_) => 75,       // EX_TEMPFAIL
             Self::Configuration(_) => 78, // EX_CONFIG
         }
     }

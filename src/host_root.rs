@@ -5,6 +5,7 @@
 //! climb out. Nothing here can write, and nothing blocks on a FIFO or a device.
 
 mod glance;
+mod grants;
 mod path;
 mod read_error;
 
@@ -22,6 +23,7 @@ use walkdir::WalkDir;
 use crate::escape::Escaped;
 use glance::denied;
 pub use glance::{Glance, Identity};
+pub use grants::{Granted, Grants};
 pub use path::HostPath;
 pub use read_error::ReadError;
 

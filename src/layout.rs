@@ -53,6 +53,15 @@ pub enum Place {
 }
 
 impl ExtraSource {
+    /// The directory in which its files may come and go; `None` for a single file.
+    fn directory(&self) -> Option<HostPath> {
+        match &self.place {
+            Place::File(_) => None,
+            Place::Directory(directory) => Some(directory.clone()),
+            Place::Glob(pattern) => Some(survey::fixed_part(pattern).0),
+        }
+    }
+
     /// Whether a file of this path could be one of its own.
     fn covers(&self, path: &HostPath) -> bool {
         match &self.place {
@@ -131,6 +140,8 @@ pub struct Layout {
     pub etcd_pki: HostPath,
     /// What to watch.
     pub watched: Vec<Watched>,
+    /// Directories that hold certificates and little else, there or not.
+    pub places: Vec<HostPath>,
 }
 
 impl Watched {
@@ -174,6 +185,9 @@ pub fn look(root: &HostRoot, wishes: &Wishes, limit: usize) -> Layout {
         Role::ControlPlane => wishes.etcd_topology.or_else(|| found.etcd_topology()),
         Role::Etcd | Role::Worker | Role::Unknown => None,
     };
+    let mut places: Vec<_> = usual.places.iter().map(|place| host(place)).collect();
+    places.extend([&wishes.control_plane_pki, &wishes.etcd_pki].into_iter().flatten().cloned());
+    places.extend(wishes.sources.iter().filter_map(ExtraSource::directory));
     let (sources, problems, unlisted, mut watched) = survey.finish();
     // Once the machine is known, directories that its role never has are not waited for: their
     // nearest parent would be /etc or /var/lib, where every file that is opened is an event.
@@ -193,7 +207,13 @@ pub fn look(root: &HostRoot, wishes: &Wishes, limit: usize) -> Layout {
         control_plane_pki: control_plane,
         etcd_pki: etcd,
         watched,
+        places,
     }
+}
+
+/// Single files that a look reads besides the sources.
+pub fn small_files() -> impl Iterator<Item = HostPath> {
+    OS_RELEASE.iter().chain([&HOSTNAME]).map(|path| host(path))
 }
 
 /// Where an etcd machine keeps its PKI, there or not.
@@ -248,18 +268,22 @@ struct Paths {
     control_plane_pki: &'static str,
     etcd_pki: &'static str,
     kubelet_kubeconfig: &'static str,
+    /// See [`Layout::places`]. `/var/lib/etcd` holds the data of a cluster as well.
+    places: &'static [&'static str],
 }
 
 const BOTTLEROCKET: Paths = Paths {
     control_plane_pki: "/var/lib/kubeadm/pki",
     etcd_pki: "/var/lib/etcd/pki",
     kubelet_kubeconfig: "/etc/kubernetes/kubelet/kubeconfig",
+    places: &["/etc/kubernetes", "/var/lib/kubeadm", "/var/lib/etcd/pki", "/var/lib/kubelet/pki"],
 };
 
 const UBUNTU_AND_RHEL: Paths = Paths {
     control_plane_pki: "/etc/kubernetes/pki",
     etcd_pki: "/etc/etcd/pki",
     kubelet_kubeconfig: "/etc/kubernetes/kubelet.conf",
+    places: &["/etc/kubernetes", "/etc/etcd", "/var/lib/kubelet/pki"],
 };
 
 impl Paths {
@@ -280,10 +304,15 @@ impl Paths {
 
 const UNKNOWN_OS: &str = "unknown";
 
-/// `ID` of os-release(5), which looks in /etc first, then in /usr/lib.
+/// Of os-release(5), which looks in /etc first.
+const OS_RELEASE: &[&str] = &["/etc/os-release", "/usr/lib/os-release"];
+
+const HOSTNAME: &str = "/etc/hostname";
+
+/// `ID` of os-release(5).
 fn os_id(root: &HostRoot) -> String {
-    ["/etc/os-release", "/usr/lib/os-release"]
-        .into_iter()
+    OS_RELEASE
+        .iter()
         .find_map(|path| small_text(root, path))
         .and_then(|text| parse_os_id(&text))
         .unwrap_or_else(|| UNKNOWN_OS.to_owned())
@@ -299,7 +328,7 @@ pub fn parse_os_id(text: &str) -> Option<String> {
 
 /// hostname(5): the first line that is no comment.
 fn hostname(root: &HostRoot) -> Option<String> {
-    let text = small_text(root, "/etc/hostname")?;
+    let text = small_text(root, HOSTNAME)?;
     let name = text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with('#'))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     name.chars().all(plain).then(|| name.to_owned())

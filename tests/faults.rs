@@ -5,13 +5,15 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Agent, Host, earliest, expiryd, is_root, problems, skip, strace, wait_for};
+use crate::harness::{
+    Agent, Host, earliest, expiryd, is_root, problems, skip, status, strace, wait_for,
+};
 use crate::specimen::Specimen;
 
 const QUICK: &str = "settle = \"0s\"\ntick = \"1s\"\n";
@@ -40,25 +42,37 @@ fn stale(report: &Value) -> Vec<String> {
     stale.map(|c| c["path"].as_str().unwrap().to_owned()).collect()
 }
 
-/// An agent whose reads of server.crt are tampered with from the second on; `None` without strace.
-fn tampered(host: &Host, how: &str) -> Option<Agent> {
+/// Tampers with a running agent's reads of server.crt; `None` where that cannot be.
+fn tamper(agent: &Agent, host: &Host, how: &str) -> Option<Tracer> {
     let mut command = strace()?;
-    host.write("expiryd.toml", QUICK);
-    // A file that changed a moment ago is read with every look.
-    thread::sleep(Duration::from_secs(2));
+    if !is_root() {
+        skip("root alone may trace a process that is not dumpable");
+        return None;
+    }
     command.args(["--quiet=all", "-f", "-o", "/dev/null", "-e", "trace=read", "-P"]);
-    command.arg(host.path(SERVER)).args(["-e", &format!("inject=read:{how}:when=2+")]);
-    // strace is killed by the harness; what it traces then ends with its standard error.
-    command.arg("timeout").arg("60").arg(expiryd().get_program()).arg("run");
-    command.arg("--config").arg(host.path("expiryd.toml")).arg("--host-root").arg(host.root());
-    Some(Agent::spawn(command))
+    command.arg(host.path(SERVER));
+    command.args(["-e", &format!("inject=read:{how}"), "-p", &agent.pid().to_string()]);
+    let tracer = Tracer(command.spawn().unwrap());
+    wait_for("the tracer", || (status(agent.pid(), "TracerPid") != 0).then_some(()));
+    Some(tracer)
+}
+
+/// Ends when it is dropped, before the agent that it traces.
+struct Tracer(Child);
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
 fn a_disk_that_fails_leaves_the_last_good_date() {
     let host = etcd();
-    let Some(agent) = tampered(&host, "error=EIO") else { return };
+    let agent = Agent::start(&host, QUICK);
     assert_eq!(year(&agent.report()), "2030");
+    let Some(_tracer) = tamper(&agent, &host, "error=EIO") else { return };
     host.write(SERVER, leaf(2032));
     let report = agent.report_when("a read error", |report| report["status"] == "degraded");
     assert_eq!(problems(&report), ["/etc/etcd/pki/server.crt read-error"]);
@@ -70,8 +84,9 @@ fn a_disk_that_fails_leaves_the_last_good_date() {
 #[test]
 fn a_disk_that_hangs_holds_up_no_answer() {
     let host = etcd();
-    let Some(agent) = tampered(&host, "delay_enter=5000000") else { return };
+    let agent = Agent::start(&host, QUICK);
     agent.report_when("a settled report", |report| report["settled"] == true);
+    let Some(_tracer) = tamper(&agent, &host, "delay_enter=5000000") else { return };
     host.write(SERVER, leaf(2032));
     for path in ["/healthz", "/readyz", "/expiry", "/metrics", "/"].repeat(20) {
         assert_eq!(agent.get(path).status, 200, "{path}");
@@ -128,11 +143,11 @@ fn permissions_that_flip_back_and_forth_take_no_date_away() {
         skip("only root can start the agent as somebody else");
         return;
     }
-    host.write("expiryd.toml", QUICK);
+    fs::write(host.configuration(), QUICK).unwrap();
     fs::set_permissions(host.root(), fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = expiryd();
     command.uid(NOBODY).gid(NOBODY).arg("run").arg("--host-root").arg(host.root());
-    command.arg("--config").arg(host.path("expiryd.toml"));
+    command.arg("--config").arg(host.configuration());
     let agent = Agent::spawn(command);
     let mode = |path: &str, mode| {
         fs::set_permissions(host.path(path), fs::Permissions::from_mode(mode)).unwrap();

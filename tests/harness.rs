@@ -1,7 +1,8 @@
 //! A node on disk, and the binary at work on it.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -68,30 +69,48 @@ pub fn expiryd() -> Command {
 }
 
 /// A node that a test may change.
-pub struct Host(TempDir);
+pub struct Host {
+    root: PathBuf,
+    /// Of the agent: it is not the node's.
+    configuration: PathBuf,
+    _directory: TempDir,
+}
 
 impl Host {
     /// A copy of a node in tests/nodes.
     pub fn like(node: &str) -> Self {
-        let host = Self(tempfile::tempdir().unwrap());
+        let host = Self::empty();
         copy(&nodes().join(node), host.root());
         host
     }
 
     /// A node with nothing but an os-release.
     pub fn bare(os: &str) -> Self {
-        let host = Self(tempfile::tempdir().unwrap());
+        let host = Self::empty();
         host.write("etc/os-release", format!("ID={os}\n"));
         host
     }
 
+    fn empty() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let [root, agent] = ["root", "agent"].map(|name| directory.path().join(name));
+        fs::create_dir(&root).unwrap();
+        fs::create_dir(&agent).unwrap();
+        Self { root, configuration: agent.join("expiryd.toml"), _directory: directory }
+    }
+
     pub fn root(&self) -> &Path {
-        self.0.path()
+        &self.root
+    }
+
+    /// Where a test keeps the agent's configuration.
+    pub fn configuration(&self) -> &Path {
+        &self.configuration
     }
 
     /// Where a path of the node is on this machine.
     pub fn path(&self, path: &str) -> PathBuf {
-        self.root().join(path.trim_start_matches('/'))
+        self.root.join(path.trim_start_matches('/'))
     }
 
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
@@ -164,44 +183,66 @@ pub fn wait_up_to<T>(patience: Duration, what: &str, mut look: impl FnMut() -> O
     }
 }
 
-/// A running `expiryd run`.
+/// A running `expiryd run`, started again as a service manager does when it asks for it.
 pub struct Agent {
-    child: Child,
+    child: Arc<Mutex<Child>>,
     pub address: SocketAddr,
     log: Arc<Mutex<Vec<Value>>>,
 }
 
+/// The exit code that asks for a new start (README).
+const AGAIN: i32 = 75;
+
 impl Agent {
     /// Starts on a node, with a configuration file of these lines.
     pub fn start(host: &Host, configuration: &str) -> Self {
-        let file = host.path("expiryd.toml");
-        fs::write(&file, configuration).unwrap();
+        let file = host.configuration();
+        fs::write(file, configuration).unwrap();
         let mut command = expiryd();
         command.arg("run").arg("--host-root").arg(host.root()).arg("--config").arg(file);
         Self::spawn(command)
     }
 
     pub fn spawn(mut command: Command) -> Self {
-        command.env("EXPIRYD_LISTEN", "127.0.0.1:0").env("EXPIRYD_LOG_FORMAT", "json");
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        command.env("EXPIRYD_LOG_FORMAT", "json");
+        if !command.get_envs().any(|(name, value)| name == "EXPIRYD_LISTEN" && value.is_some()) {
+            command.env("EXPIRYD_LISTEN", "127.0.0.1:0");
+        }
+        let mut started = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut output = started.stderr.take().unwrap();
+        let child = Arc::new(Mutex::new(started));
         let log = Arc::new(Mutex::new(Vec::new()));
-        let (lines, written) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&log));
+        let (running, written) = (Arc::clone(&child), Arc::clone(&log));
+        let listening = |log: &[Value]| -> Vec<String> {
+            let lines = log.iter().filter(|line| line["message"] == "listening");
+            lines.filter_map(|line| line["address"].as_str().map(str::to_owned)).collect()
+        };
         thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                written.lock().unwrap().push(line);
+            loop {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                    written.lock().unwrap().push(line);
+                }
+                let mut child = running.lock().unwrap();
+                if child.wait().unwrap().code() != Some(AGAIN) {
+                    break;
+                }
+                // Where it listened before, whatever port that was.
+                let addresses: BTreeSet<_> =
+                    listening(&written.lock().unwrap()).into_iter().collect();
+                let addresses: Vec<_> = addresses.into_iter().collect();
+                command.env("EXPIRYD_LISTEN", addresses.join(","));
+                *child = command.spawn().unwrap();
+                output = child.stderr.take().unwrap();
             }
         });
-        let address = wait_for("a listening agent", || {
-            let lines = log.lock().unwrap();
-            let line = lines.iter().find(|line| line["message"] == "listening")?;
-            line["address"].as_str()?.parse().ok()
-        });
+        let address =
+            wait_for("a listening agent", || listening(&log.lock().unwrap()).first()?.parse().ok());
         Self { child, address, log }
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.lock().unwrap().id()
     }
 
     /// The log lines so far, each a JSON object.
@@ -214,15 +255,30 @@ impl Agent {
     }
 
     pub fn ask(&self, method: &str, path: &str, headers: &[&str]) -> Answer {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let headers: String = headers.iter().flat_map(|header| [header, "\r\n"]).collect();
         let request =
             format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        Answer::parse(&answer)
+        wait_for("an answer", || {
+            let pid = self.pid();
+            match exchange(self.address, &request) {
+                Ok(answer) => Some(Answer::parse(&answer)),
+                // Between two starts nobody listens; apart from that somebody answers.
+                Err(error) => {
+                    let starting = wait_for("the agent", || self.is_running());
+                    assert!(
+                        starting != pid || error.kind() == ErrorKind::ConnectionRefused,
+                        "{error}"
+                    );
+                    None
+                }
+            }
+        })
+    }
+
+    /// The process, unless it has ended.
+    fn is_running(&self) -> Option<u32> {
+        let mut child = self.child.lock().unwrap();
+        child.try_wait().unwrap().is_none().then(|| child.id())
     }
 
     /// The report that is served now.
@@ -245,15 +301,27 @@ impl Agent {
 
     /// Waits for the end; the exit code.
     pub fn ended(&mut self) -> Option<i32> {
-        let status = wait_for("the end of the agent", || self.child.try_wait().unwrap());
+        let status =
+            wait_for("the end of the agent", || self.child.lock().unwrap().try_wait().unwrap());
         status.code()
     }
 }
 
+/// Sends a request, and takes all that comes back.
+fn exchange(address: SocketAddr, request: &str) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
 impl Drop for Agent {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let mut child = self.child.lock().unwrap();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 

@@ -203,8 +203,8 @@ fn as_a_pod_of_the_daemonset_it_annotates_withdraws_and_removes() {
     fs::write(account.path().join("token"), token).unwrap();
     fs::write(account.path().join("ca.crt"), cluster.authority.pem()).unwrap();
     let start = |host: &Host, configuration: &str| {
-        let file = host.path("expiryd.toml");
-        fs::write(&file, configuration).unwrap();
+        let file = host.configuration();
+        fs::write(file, configuration).unwrap();
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "--", "sh", "-ec"])

@@ -20,6 +20,7 @@ mod flood;
 mod hosts;
 mod http;
 mod kube_apiserver;
+mod memory;
 mod metrics;
 mod modules;
 mod node;

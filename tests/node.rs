@@ -21,7 +21,7 @@ const EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
 const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 
 /// A control plane whose kubelet talks to this server.
-fn control_plane(server: &ApiServer) -> Host {
+pub fn control_plane(server: &ApiServer) -> Host {
     let host = Host::like("rhel-control-plane-external-etcd");
     joined(&host, server, &server.authority.client("system:node:cp-1", 2100));
     host

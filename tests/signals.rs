@@ -31,7 +31,7 @@ fn sighup_puts_a_new_configuration_into_force() {
     host.write("opt/extra.pem", Specimen::leaf("20270101000000Z").pem());
     let agent = Agent::start(&host, "");
     assert_eq!(agent.report()["earliest"]["path"], "/etc/etcd/pki/server.crt");
-    fs::write(host.path("expiryd.toml"), "[[source]]\nfile = \"/opt/extra.pem\"\n").unwrap();
+    fs::write(host.configuration(), "[[source]]\nfile = \"/opt/extra.pem\"\n").unwrap();
     agent.signal("HUP");
     agent.report_when("the new source", |r| r["earliest"]["path"] == "/opt/extra.pem");
     assert!(said(&agent, "the configuration was read again"));
@@ -43,7 +43,7 @@ fn sighup_with_a_wrong_configuration_keeps_the_old_one_and_says_why() {
     host.write("opt/extra.pem", Specimen::leaf("20270101000000Z").pem());
     let agent = Agent::start(&host, "[[source]]\nfile = \"/opt/extra.pem\"\n");
     agent.report();
-    fs::write(host.path("expiryd.toml"), "tick = \"never\"\n").unwrap();
+    fs::write(host.configuration(), "tick = \"never\"\n").unwrap();
     agent.signal("HUP");
     wait_for("the refusal", || {
         said(&agent, "the configuration stays as it was: configuration file").then_some(())
@@ -56,9 +56,9 @@ fn a_configuration_that_became_a_fifo_stops_neither_the_answers_nor_a_signal() {
     let host = Host::like("ubuntu-etcd");
     let mut agent = Agent::start(&host, "");
     agent.report();
-    let file = host.path("expiryd.toml");
-    fs::remove_file(&file).unwrap();
-    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let file = host.configuration();
+    fs::remove_file(file).unwrap();
+    assert!(Command::new("mkfifo").arg(file).status().unwrap().success());
     agent.signal("HUP");
     wait_for("the refusal", || said(&agent, "it is not a regular file").then_some(()));
     assert_eq!(agent.get("/healthz").status, 200);

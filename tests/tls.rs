@@ -1,6 +1,7 @@
 //! TLS on the endpoint, from clients' side. What is not loopback is encrypted, so these tests need
 //! another address of this machine.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
@@ -56,16 +57,12 @@ impl Etcd {
             skip("this machine has loopback addresses alone");
             return None;
         };
-        self.host.write("expiryd.toml", format!("settle = \"0s\"\n{configuration}"));
+        fs::write(self.host.configuration(), format!("settle = \"0s\"\n{configuration}")).unwrap();
         let mut command = expiryd();
         command.arg("run").arg("--host-root").arg(self.host.root());
-        command.arg("--config").arg(self.host.path("expiryd.toml"));
-        command.args([
-            "--listen",
-            "127.0.0.1:0",
-            "--listen",
-            &SocketAddr::new(public, 0).to_string(),
-        ]);
+        command.arg("--config").arg(self.host.configuration());
+        let listen = format!("127.0.0.1:0,{}", SocketAddr::new(public, 0));
+        command.env("EXPIRYD_LISTEN", listen);
         let agent = Agent::spawn(command);
         let public = wait_for("the second address", || {
             let listening = |line: &serde_json::Value| {
@@ -245,7 +242,7 @@ fn what_cannot_be_used_is_named_and_the_old_pair_stays() {
         ("ca.crt", "", "no usable CA certificate"),
     ] {
         let path = format!("{PKI}/{file}");
-        let good = std::fs::read(etcd.host.path(&path)).unwrap();
+        let good = fs::read(etcd.host.path(&path)).unwrap();
         etcd.host.write(&path, content);
         let report =
             agent.report_when(why, |report| report.to_string().contains("tls-unavailable"));
@@ -281,7 +278,7 @@ fn a_pki_that_comes_later_is_served_with_when_it_is_there() {
 fn a_reload_that_would_take_the_encryption_away_is_refused() {
     let etcd = Etcd::new();
     let Some((agent, public)) = etcd.serve("tls = \"etcd\"\n") else { return };
-    etcd.host.write("expiryd.toml", "settle = \"0s\"\n");
+    fs::write(etcd.host.configuration(), "settle = \"0s\"\n").unwrap();
     agent.signal("HUP");
     let said = wait_for("a refusal", || {
         let lines = agent.log();
@@ -299,7 +296,8 @@ fn a_reload_changes_who_may_ask() {
     let etcd = Etcd::new();
     let Some((agent, public)) = etcd.serve("tls = \"etcd\"\n") else { return };
     let controller = etcd.member("controller");
-    etcd.host.write("expiryd.toml", "[tls]\nfrom = \"etcd\"\nclient-names = [\"other\"]\n");
+    fs::write(etcd.host.configuration(), "[tls]\nfrom = \"etcd\"\nclient-names = [\"other\"]\n")
+        .unwrap();
     agent.signal("HUP");
     wait_for("a refusal", || {
         let answer = etcd.client(Some(&controller)).get(public, "/expiry").unwrap();
@@ -318,9 +316,9 @@ fn a_configuration_of_tls_that_cannot_work_is_refused_with_the_key_and_the_remed
         ("[tls]\ncertificate = \"/a\"\nkey = \"/b\"\nclient-names = [\"x\"]", "tls.client-names: "),
         ("listen = [\"0.0.0.0:9797\"]", "set tls, or allow-plaintext"),
     ] {
-        host.write("expiryd.toml", configuration);
+        fs::write(host.configuration(), configuration).unwrap();
         let mut command = expiryd();
-        command.arg("run").arg("--config").arg(host.path("expiryd.toml"));
+        command.arg("run").arg("--config").arg(host.configuration());
         let output = command.arg("--host-root").arg(host.root()).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(78), "{configuration}: {error}");

@@ -37,7 +37,7 @@ fn fingerprint(root: &Path) -> Vec<String> {
 #[test]
 fn neither_run_nor_check_changes_anything_on_the_node() {
     let host = Host::like("rhel-control-plane-external-etcd");
-    host.write("expiryd.toml", "");
+    fs::write(host.configuration(), "").unwrap();
     let mut command = expiryd();
     command.arg("run").arg("--host-root").arg(host.root());
     let before = fingerprint(host.root());

@@ -63,7 +63,7 @@ impl Core {
 
     /// Takes in a look and publishes what follows; returns how long to wait for the next look.
     pub(super) fn take(&mut self, sighting: Sighting) -> Duration {
-        let Sighting { scan, at, took, polling, problems, tls: _ } = sighting;
+        let Sighting { scan, at, took, polling, problems, tls: _, beyond: _ } = sighting;
         debug!(files = scan.files.len(), parsed = scan.parsed, "looked");
         self.date(problems, at.wall);
         let inventory = self.settling.take(scan, at);

@@ -102,7 +102,7 @@ fn look_once(config: &Config, now: Timestamp) -> Result<Report, Failure> {
     let root = HostRoot::open(&config.host_root).map_err(Failure::HostRoot)?;
     let root = Arc::new(root);
     // A single look needs no more; what the kernel does not give is no reason not to look.
-    let _ = sandbox::enter();
+    let _ = sandbox::enter(sandbox::Scope::Thread);
     let scan = Scanner::new(root, config.wishes.clone(), config.limits).look(now);
     let at = Moment { monotonic: std::time::Duration::ZERO, wall: now };
     let inventory = Settling::new(config.timing).take(scan, at);

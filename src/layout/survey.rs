@@ -292,7 +292,7 @@ fn has_suffix(name: &Path, suffixes: &[&[u8]]) -> bool {
 }
 
 /// The directories of a pattern before its first wildcard, and how deep to look beneath them.
-fn fixed_part(pattern: &Pattern) -> (HostPath, usize) {
+pub(super) fn fixed_part(pattern: &Pattern) -> (HostPath, usize) {
     let path = Path::new(pattern.as_str());
     let wild = |c: &Component<'_>| c.as_os_str().as_bytes().iter().any(|b| b"*?[".contains(b));
     let base: PathBuf = path.components().take_while(|c| !wild(c)).collect();

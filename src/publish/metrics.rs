@@ -20,6 +20,7 @@ use crate::report::Report;
 use crate::vitals::Vitals;
 pub use exposition::{Coding, Form};
 use family::Family;
+use process::Process;
 
 /// For how long the process's own figures stand.
 const FRESH: Duration = Duration::from_secs(1);
@@ -47,20 +48,28 @@ impl Rendered {
 /// What was written, and when.
 type Written = Option<(Instant, Vec<Bytes>)>;
 
-/// The process's own figures as they were written last, for each form and coding.
-#[derive(Debug, Default)]
-pub struct Gauge(Mutex<[[Written; Coding::COUNT]; Form::COUNT]>);
+/// The process's own figures, and as they were written last, for each form and coding.
+#[derive(Debug)]
+pub struct Gauge {
+    process: Process,
+    kept: Mutex<[[Written; Coding::COUNT]; Form::COUNT]>,
+}
 
 impl Gauge {
+    /// Opens what the figures are read from.
+    pub fn open() -> Self {
+        Self { process: Process::open(), kept: Mutex::default() }
+    }
+
     fn read(&self, form: Form, coding: Coding) -> Vec<Bytes> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = coding.pick(form.pick(kept.each_mut()).each_mut());
         if let Some((at, parts)) = kept
             && at.elapsed() < FRESH
         {
             return parts.clone();
         }
-        let text = text_of(process::families(Timestamp::now()), form) + form.end();
+        let text = text_of(self.process.families(Timestamp::now()), form) + form.end();
         let parts = coding.encode(once(text));
         *kept = Some((Instant::now(), parts.clone()));
         parts

@@ -21,6 +21,7 @@ use super::page::Page;
 use crate::host_root::HostRoot;
 use crate::publication::{Publication, State};
 use crate::report::Report;
+pub use identity::Reads;
 use identity::{Identity, Missing, Source};
 use track::{NodeSeen, Track};
 use wanted::{Extras, Want, Wanted};
@@ -47,6 +48,12 @@ pub struct Lines {
     pub pages: watch::Receiver<Option<Arc<Page>>>,
     /// For the next report.
     pub publications: watch::Sender<Vec<Publication>>,
+}
+
+/// What the publisher has to read; nothing when there is nothing to publish. Blocks for as long as the
+/// disk does.
+pub fn reads(root: &Arc<HostRoot>, settings: Settings) -> Reads {
+    if settings.annotate { Source::find(Arc::clone(root)).reads() } else { Reads::default() }
 }
 
 /// Publishes until it is dropped, or ends at once when nothing is to be published.

@@ -1,138 +1,155 @@
 //! The process gives up what it does not need, before it reads the first certificate.
 //!
 //! systemd does most of this and more from the unit, but a host container and a pod have no unit.
-//! Three layers, each tried by itself: no new privileges, no capability but the one that reads
-//! other users' files, and Landlock (Linux 5.13), which takes away every way to write, create,
-//! remove or execute a file. They hold for this thread and all that it starts later.
-//!
-//! Landlock leaves reading alone: a PKI that appears later, or behind a link that is changed
-//! later, must stay readable, for a date that cannot be seen is worse than a file that could be.
+//! Each layer is tried by itself, and holds for this thread and all that it starts later. Reading is
+//! narrowed last, by [`Sandbox::confine_reading`], once the machine was looked at.
 
-use caps::{CapSet, Capability, CapsHashSet};
-use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreated,
-    RulesetCreatedAttr, RulesetStatus, Scope, path_beneath_rules,
-};
+mod files;
+mod privileges;
+mod system_calls;
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 
 use crate::closed_list::closed_list;
 
 closed_list! {
     /// One thing that the process gives up.
     Layer {
+        /// Root's identity: it runs as nobody. Not where another identity was given.
+        User = "user",
+        /// No capability but the one that reads other users' files.
+        Capabilities = "capabilities",
         /// No program that it executes gains privileges (prctl(2), `PR_SET_NO_NEW_PRIVS`).
         NoNewPrivileges = "no-new-privileges",
-        /// No capability but `CAP_DAC_READ_SEARCH`.
-        Capabilities = "capabilities",
-        /// No writing, creating, removing or executing of files, no signals to other processes.
+        /// No core dump, and no other process of the same user looks into its memory.
+        Memory = "memory",
+        /// No writing, creating, removing or executing of files, no signals to other processes, no
+        /// abstract sockets (Landlock).
         Landlock = "landlock",
+        /// No system call but those that it needs (seccomp(2)).
+        SystemCalls = "system-calls",
+        /// No reading but where certificates are (Landlock).
+        Reading = "reading",
     }
 }
 
-/// How far the process could lock itself in.
+/// What locks itself in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The process, by its only thread.
+    Process,
+    /// This thread alone; the others write what it found. It keeps its user, which a thread cannot
+    /// change by itself.
+    Thread,
+}
+
+/// How far it could lock itself in.
 #[derive(Debug, Clone, Default)]
 pub struct Sandbox {
     /// Each layer, and what kept it from being put on, as a sentence for the operator.
-    pub layers: Vec<(Layer, Option<String>)>,
+    pub layers: BTreeMap<Layer, Option<String>>,
 }
 
-/// The newest Landlock that is asked for; an older kernel gives as much as it has.
-const LANDLOCK: ABI = ABI::V6;
-
-/// Locks this thread, and all that it starts later, in. What the kernel refuses is noted and left.
-pub fn enter() -> Sandbox {
-    let layers = [
-        (Layer::Capabilities, drop_capabilities as fn() -> Result<(), String>),
-        (Layer::NoNewPrivileges, no_new_privileges),
-        (Layer::Landlock, landlock),
-    ];
-    Sandbox { layers: layers.map(|(layer, put_on)| (layer, put_on().err())).into() }
-}
-
-fn no_new_privileges() -> Result<(), String> {
-    nix::sys::prctl::set_no_new_privs().map_err(|e| e.desc().to_owned())
-}
-
-fn drop_capabilities() -> Result<(), String> {
-    let has = |set| caps::read(None, set).map_err(|error| error.to_string());
-    let permitted = has(CapSet::Permitted)?;
-    // containerd gives CAP_DAC_OVERRIDE by default and not the other one; Landlock then keeps it
-    // from writing.
-    let needed = [Capability::CAP_DAC_READ_SEARCH, Capability::CAP_DAC_OVERRIDE];
-    let kept: CapsHashSet = needed.into_iter().filter(|c| permitted.contains(c)).take(1).collect();
-    if permitted == kept {
-        // As under the unit, whose filter does not even allow to ask for less.
-        return Ok(());
+/// Locks in what `scope` says. What the kernel refuses is noted and left.
+pub fn enter(scope: Scope) -> Sandbox {
+    let mut sandbox = Sandbox::default();
+    let mut put_on = |layer, result: Result<(), String>| {
+        sandbox.layers.insert(layer, result.err());
+    };
+    let kept = privileges::to_keep().and_then(|kept| privileges::bound(&kept).map(|()| kept));
+    if scope == Scope::Process {
+        put_on(Layer::User, privileges::become_nobody());
+        // Not before: a change of the user makes a process dumpable or not by itself.
+        put_on(Layer::Memory, privileges::hide_memory());
     }
-    if permitted.contains(&Capability::CAP_SETPCAP) {
-        for capability in has(CapSet::Bounding)?.difference(&kept) {
-            caps::drop(None, CapSet::Bounding, *capability).map_err(|error| error.to_string())?;
-        }
-    }
-    for (set, value) in [
-        (CapSet::Ambient, &CapsHashSet::new()),
-        (CapSet::Inheritable, &CapsHashSet::new()),
-        (CapSet::Effective, &kept),
-        (CapSet::Permitted, &kept),
-    ] {
-        if has(set)? != *value {
-            caps::set(None, set, value).map_err(|error| error.to_string())?;
-        }
-    }
-    Ok(())
+    put_on(Layer::Capabilities, kept.and_then(|kept| privileges::keep(&kept)));
+    put_on(Layer::NoNewPrivileges, privileges::no_new_privileges());
+    put_on(Layer::Landlock, files::forbid_all_but_reading());
+    put_on(Layer::SystemCalls, system_calls::filter());
+    sandbox
 }
 
-fn landlock() -> Result<(), String> {
-    let reading = AccessFs::ReadFile | AccessFs::ReadDir;
-    let restricted = Ruleset::default()
-        .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(LANDLOCK))
-        .and_then(|ruleset| ruleset.scope(Scope::Signal))
-        .and_then(Ruleset::create)
-        .and_then(|ruleset| ruleset.add_rules(path_beneath_rules(["/"], reading)))
-        .and_then(RulesetCreated::restrict_self);
-    match restricted {
-        Ok(status) if status.ruleset == RulesetStatus::NotEnforced => {
-            Err("this kernel or its seccomp filter has no Landlock".to_owned())
-        }
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.to_string()),
+impl Sandbox {
+    /// From now on nothing can be read but what is beneath these files and directories.
+    pub fn confine_reading<'a>(&mut self, to: impl Iterator<Item = &'a OwnedFd>) {
+        self.layers.insert(Layer::Reading, files::confine_reading(to).err());
+    }
+
+    /// Whether reading is narrowed.
+    pub fn confines_reading(&self) -> bool {
+        self.layers.get(&Layer::Reading) == Some(&None)
     }
 }
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the test tries what is forbidden")]
 mod tests {
-    use std::{fs, thread};
+    use std::fs::{self, File};
+    use std::sync::mpsc;
+    use std::{io, thread};
+
+    use caps::{CapSet, Capability};
 
     use super::*;
 
-    #[test]
-    fn inside_files_can_be_read_and_nothing_can_be_written() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("file");
-        fs::write(&file, "content").unwrap();
-        let (landlocked, read, wrote, removed, made) = thread::scope(|scope| {
-            let inside = scope.spawn(|| {
-                let sandbox = enter();
-                let landlocked = sandbox.layers.contains(&(Layer::Landlock, None));
-                let made = fs::create_dir(directory.path().join("directory")).is_ok();
-                let wrote = fs::write(&file, "changed").is_ok();
-                (landlocked, fs::read_to_string(&file), wrote, fs::remove_file(&file).is_ok(), made)
-            });
-            inside.join().unwrap()
-        });
-        assert_eq!(read.unwrap(), "content");
-        assert!(!landlocked || !(wrote || removed || made));
+    /// What a thread that has locked itself in returns.
+    fn inside<T: Send>(work: impl FnOnce(Sandbox) -> T + Send) -> T {
+        thread::scope(|scope| scope.spawn(|| work(enter(Scope::Thread))).join().unwrap())
     }
 
     #[test]
-    fn inside_no_capability_is_left_but_the_one_that_reads() {
-        let left = thread::spawn(|| {
-            enter();
-            caps::read(None, CapSet::Effective).unwrap()
+    fn files_can_be_read_and_nothing_can_be_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, "content").unwrap();
+        let (read, others) = inside(|_| {
+            let made = fs::create_dir(directory.path().join("directory")).is_ok();
+            let wrote = fs::write(&file, "changed").is_ok();
+            (fs::read_to_string(&file), [made, wrote, fs::remove_file(&file).is_ok()])
         });
+        assert_eq!((read.unwrap().as_str(), others), ("content", [false; 3]));
+    }
+
+    #[test]
+    fn reading_can_be_narrowed_to_a_directory_and_what_comes_into_it_later() {
+        let (inner, outer) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (later, other) = (inner.path().join("later"), outer.path().join("other"));
+        fs::write(&other, "other").unwrap();
+        let granted = OwnedFd::from(File::open(inner.path()).unwrap());
+        let (ready, narrowed) = mpsc::channel();
+        let (made, there) = mpsc::channel();
+        let read = thread::scope(|scope| {
+            let (later, other) = (&later, &other);
+            let inside = scope.spawn(move || {
+                let mut sandbox = enter(Scope::Thread);
+                sandbox.confine_reading(std::iter::once(&granted));
+                ready.send(sandbox.confines_reading()).unwrap();
+                there.recv().unwrap();
+                [later, other].map(|path| fs::read_to_string(path).map_err(|e| e.kind()))
+            });
+            assert!(narrowed.recv().unwrap(), "this kernel has Landlock");
+            fs::write(later, "later").unwrap();
+            made.send(()).unwrap();
+            inside.join().unwrap()
+        });
+        assert_eq!(read, [Ok("later".to_owned()), Err(io::ErrorKind::PermissionDenied)]);
+    }
+
+    #[test]
+    fn no_capability_is_left_but_the_one_that_reads() {
+        let left = inside(|_| caps::read(None, CapSet::Effective).unwrap());
         let reading = [Capability::CAP_DAC_READ_SEARCH, Capability::CAP_DAC_OVERRIDE];
-        let left = left.join().unwrap();
         assert!(left.len() <= 1 && left.iter().all(|capability| reading.contains(capability)));
+    }
+
+    #[test]
+    fn threads_start_and_sockets_of_the_machine_do_not() {
+        let (started, raw) = inside(|_| {
+            let started = thread::Builder::new().spawn(|| 1).map(|thread| thread.join().unwrap());
+            let stream = std::os::unix::net::UnixStream::connect("/run/nowhere");
+            (started.unwrap(), stream.unwrap_err().raw_os_error())
+        });
+        assert_eq!((started, raw), (1, Some(libc::ENOSYS)));
     }
 }

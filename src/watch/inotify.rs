@@ -125,7 +125,7 @@ fn unavailable(path: &HostPath, error: &notify::Error) -> Problem {
         ErrorKind::MaxFilesWatch => {
             "no inotify watch is left for this user (fs.inotify.max_user_watches)".to_owned()
         }
-        ErrorKind::Io(io) if io.raw_os_error() == Some(nix::libc::EMFILE) => {
+        ErrorKind::Io(io) if io.raw_os_error() == Some(libc::EMFILE) => {
             "no inotify instance is left for this user (fs.inotify.max_user_instances), or no file \
              descriptor for this process"
                 .to_owned()

@@ -142,6 +142,7 @@ impl Procedure {
         });
         Scan {
             layout: Layout {
+                places: Vec::new(),
                 os: "ubuntu".to_owned(),
                 // What an emptied directory makes the machine look like.
                 role: if disk.now.iter().all(Option::is_none) { Role::Unknown } else { self.role },

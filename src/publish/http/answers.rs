@@ -29,7 +29,7 @@ impl Answers {
     /// Answers from the last page, which is `None` until the first look is over, and the loop's
     /// pulse.
     pub fn new(page: watch::Receiver<Option<Arc<Page>>>, pulse: Arc<Pulse>) -> Self {
-        Self { page, pulse, gauge: Arc::default() }
+        Self { page, pulse, gauge: Arc::new(Gauge::open()) }
     }
 }
 

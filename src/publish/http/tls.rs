@@ -144,12 +144,16 @@ impl Keeper {
         (self.last.clone().map_or(Tls::Missing, Tls::On), problem)
     }
 
-    /// The directories in which a renewal can be seen.
-    pub fn watched(&self, etcd_pki: &HostPath) -> Vec<Watched> {
+    /// The files that it reads.
+    pub fn files(&self, etcd_pki: &HostPath) -> Vec<HostPath> {
         let Some(settings) = &self.settings else { return Vec::new() };
         let Paths { certificate, key, client_ca } = settings.paths(etcd_pki);
-        let files = [Some(certificate), Some(key), client_ca];
-        let directories = files.into_iter().flatten().filter_map(|file| file.parent());
+        [Some(certificate), Some(key), client_ca].into_iter().flatten().collect()
+    }
+
+    /// The directories in which a renewal can be seen.
+    pub fn watched(&self, etcd_pki: &HostPath) -> Vec<Watched> {
+        let directories = self.files(etcd_pki).into_iter().filter_map(|file| file.parent());
         directories.map(|directory| Watched { directory, name: None, awaited: false }).collect()
     }
 }

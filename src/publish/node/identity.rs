@@ -4,6 +4,7 @@
 //! NodeRestriction admission), which no RBAC rule could say as well. It is read anew for every
 //! request: the kubelet rotates it. Never admin.conf.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +22,25 @@ use crate::publish::credentials;
 
 /// Where a pod finds its ServiceAccount.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// What the C library reads to find an address by its name (`nsswitch.conf(5)`, `gai.conf(5)`).
+const RESOLVER: &[&str] = &[
+    "/etc/gai.conf",
+    "/etc/host.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/resolv.conf",
+    "/etc/services",
+];
+
+/// What has to be read to talk to the API server.
+#[derive(Debug, Default)]
+pub struct Reads {
+    /// Files of the host.
+    pub of_host: Vec<HostPath>,
+    /// Files of this process's own file system.
+    pub own: Vec<&'static str>,
+}
 
 /// Where the identity comes from.
 #[derive(Debug, Clone)]
@@ -75,6 +95,33 @@ impl Source {
             }
             _ => Self::Kubelet(root),
         }
+    }
+
+    /// What [`Self::load`] and a request read.
+    pub(super) fn reads(&self) -> Reads {
+        let (of_host, mut own, server) = match self {
+            Self::Kubelet(root) => {
+                let path = layout::kubelet_kubeconfig(root);
+                let text = credentials::read(root, &path).unwrap_or_default();
+                let current =
+                    Kubeconfig::parse(&text).ok().and_then(|config| config.current().ok());
+                let named = current.iter().flat_map(|(cluster, user)| {
+                    [&cluster.authority, &user.certificate, &user.key].into_iter().flatten()
+                });
+                let directory = path.parent().unwrap_or_else(HostPath::root);
+                let named = named.map(|name| directory.join(name)).collect::<Vec<_>>();
+                let endpoint = current.and_then(|(c, _)| Endpoint::parse(&c.server).ok());
+                let of_host = [vec![path], named].concat();
+                (of_host, Vec::new(), endpoint.map(|endpoint| endpoint.host))
+            }
+            Self::ServiceAccount { server: (host, _), .. } => {
+                (Vec::new(), vec![SERVICE_ACCOUNT], Some(host.clone()))
+            }
+        };
+        if server.is_some_and(|host| host.parse::<IpAddr>().is_err()) {
+            own.extend(RESOLVER);
+        }
+        Reads { of_host, own }
     }
 
     /// Reads the identity as it is now. Blocks for as long as the disk does.
