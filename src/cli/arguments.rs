@@ -60,7 +60,8 @@ pub(super) enum Command {
     #[command(after_help = "\
 Signals: SIGHUP reads the configuration again, SIGTERM and SIGINT stop.
 Exit codes: 0 stopped, 64 wrong command line, 66 the host root cannot be opened, 69 an address cannot
-be listened on, 71 the system refuses, 78 wrong configuration. Only 64 and 78 are for good.")]
+be listened on, 71 the system refuses, 75 start me again: the sandbox was closed before something was
+there that has to be read, 78 wrong configuration. Only 64 and 78 are for good.")]
     Run(Common),
     /// Look once and print the report
     #[command(after_help = "\
