@@ -1,29 +1,30 @@
 //! Metrics of the process, under the names that every Prometheus client has, its clock and its version.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::dir::Dir;
 use nix::fcntl::OFlag;
-use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, UsageWho, getrlimit, getrusage};
 use nix::sys::stat::Mode;
+use nix::sys::time::TimeValLike;
 use nix::unistd::{SysconfVar, sysconf};
-use procfs_core::FromRead;
-use procfs_core::process::Stat;
 
 use super::family::{Family, Labels, count, number};
 use crate::clock::Timestamp;
 
-/// What the kernel shows of this process (`proc_pid(5)`), opened once, before the sandbox is closed, and
-/// read again for a scrape. What it does not show is left out.
+/// What the kernel shows of this process (`proc(5)`), opened once, before the sandbox is closed, and read
+/// again for a scrape. What it does not show is left out.
 #[derive(Debug)]
 pub(super) struct Process {
-    stat: Option<File>,
+    memory: Option<File>,
+    threads: Option<File>,
     descriptors: Option<Descriptors>,
     /// Most descriptors.
     limit: Option<u64>,
-    ticks: Option<u64>,
+    /// Bytes of a page.
     page: Option<u64>,
 }
 
@@ -38,23 +39,15 @@ enum Descriptors {
 
 impl Process {
     pub(super) fn open() -> Self {
-        let configured =
-            |variable| sysconf(variable).ok().flatten().and_then(|value| value.try_into().ok());
         let limit = getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft);
+        let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
         Self {
-            stat: File::open("/proc/self/stat").ok(),
+            memory: File::open("/proc/self/statm").ok(),
+            threads: File::open("/proc/self/task").ok(),
             descriptors: Descriptors::open(),
             limit: limit.filter(|limit| *limit != RLIM_INFINITY),
-            ticks: configured(SysconfVar::CLK_TCK),
-            page: configured(SysconfVar::PAGE_SIZE),
+            page: page.and_then(|page| page.try_into().ok()),
         }
-    }
-
-    fn stat(&self) -> Option<Stat> {
-        // One line of some fifty numbers.
-        let mut line = [0; 1024];
-        let length = self.stat.as_ref()?.read_at(&mut line, 0).ok()?;
-        Stat::from_read(line.get(..length)?).ok()
     }
 
     /// Every family, in order.
@@ -69,24 +62,20 @@ impl Process {
             Family::gauge("expiryd_clock_timestamp_seconds", "The machine's clock, Unix seconds"),
             Some(number(now.unix())),
         );
-        let stat = self.stat();
-        let stat = stat.as_ref();
-        let ticks = stat.zip(self.ticks);
-        let cpu = ticks.map(|(stat, ticks)| count(stat.utime + stat.stime) / count(ticks));
-        add(Family::counter("process_cpu_seconds", "CPU time of the process"), cpu);
-        let resident = stat.zip(self.page).map(|(stat, page)| count(stat.rss * page));
+        add(
+            Family::counter("process_cpu_seconds", "CPU time of the process"),
+            cpu_time().map(|time| time.as_secs_f64()),
+        );
+        let (size, resident) = self.memory().unzip();
         add(
             Family::gauge("process_resident_memory_bytes", "Resident memory of the process"),
-            resident,
+            resident.map(count),
         );
         add(
             Family::gauge("process_virtual_memory_bytes", "Virtual memory of the process"),
-            stat.map(|stat| count(stat.vsize)),
+            size.map(count),
         );
-        add(
-            Family::gauge("process_threads", "Threads of the process"),
-            stat.map(|stat| number(stat.num_threads)),
-        );
+        add(Family::gauge("process_threads", "Threads of the process"), self.threads().map(count));
         let open = self.descriptors.as_ref().and_then(Descriptors::count);
         add(Family::gauge("process_open_fds", "Open file descriptors"), open.map(count));
         add(
@@ -95,6 +84,26 @@ impl Process {
         );
         families
     }
+
+    /// Virtual and resident memory in bytes: the first two numbers of statm, in pages.
+    fn memory(&self) -> Option<(u64, u64)> {
+        let mut line = [0; 128];
+        let length = self.memory.as_ref()?.read_at(&mut line, 0).ok()?;
+        let line = std::str::from_utf8(line.get(..length)?).ok()?;
+        let mut pages = line.split(' ').map_while(|number| number.parse::<u64>().ok());
+        Some((pages.next()?.checked_mul(self.page?)?, pages.next()?.checked_mul(self.page?)?))
+    }
+
+    /// A directory has a link for each directory in it, and two of its own.
+    fn threads(&self) -> Option<u64> {
+        self.threads.as_ref()?.metadata().ok()?.nlink().checked_sub(2)
+    }
+}
+
+fn cpu_time() -> Option<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+    let microseconds = (usage.user_time() + usage.system_time()).num_microseconds();
+    Some(Duration::from_micros(microseconds.try_into().ok()?))
 }
 
 impl Descriptors {

@@ -112,6 +112,7 @@ const ALWAYS: &[c_long] = &[
     libc::SYS_getgid,
     libc::SYS_getpid,
     libc::SYS_getrandom,
+    libc::SYS_getrusage,
     libc::SYS_getuid,
     libc::SYS_uname,
     // Giving up more.
