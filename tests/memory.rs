@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::api_server::ApiServer;
 use crate::authority::Pair;
-use crate::harness::{Agent, Host, is_root, skip};
+use crate::harness::{Agent, is_root, skip};
 use crate::node::{AT_ONCE, control_plane, stands};
 
 /// Bytes of a key that nothing else has in a row.

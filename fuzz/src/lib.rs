@@ -36,6 +36,7 @@ pub fn report(certificate: &[u8], authority: &[u8], kubeconfig: &[u8]) -> Report
             control_plane_pki: HostPath::root().join("etc/kubernetes/pki"),
             etcd_pki: HostPath::root().join("etc/etcd/pki"),
             watched: Vec::new(),
+            places: Vec::new(),
         },
         files: BTreeMap::from([
             file("etc/kubernetes/pki/apiserver.crt", Slot::ControlPlanePki, certificate),
