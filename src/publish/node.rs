@@ -100,7 +100,7 @@ pub async fn publish(root: Arc<HostRoot>, settings: Settings, mut lines: Lines) 
     }
 }
 
-/// Names of the publications, in the order of [`wanted`].
+/// Names of the publications, in the order of [`wanted()`].
 const TRACKS: [&str; 3] = ["node-annotations", "node-condition", "node-event"];
 
 fn wanted(
