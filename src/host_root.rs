@@ -134,7 +134,7 @@ impl HostRoot {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NONBLOCK;
         let fd = self.open_beneath(dir.as_path(), flags).map_err(|e| self.explain(dir, e))?;
         // Walking the descriptor, not the name: what was resolved is what is walked.
-        let start = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+        let start = descriptor_path(&fd);
         let mut listing = Listing::default();
         for entry in WalkDir::new(&start).min_depth(1).max_depth(depth).sort_by_file_name() {
             match entry {
@@ -204,6 +204,12 @@ impl HostRoot {
             errno => errno.into(),
         }
     }
+}
+
+/// The name by which a process opens what one of its own descriptors leads to, whatever that is called by
+/// now (`proc_pid_fd(5)`).
+pub fn descriptor_path(opened: &impl AsRawFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()))
 }
 
 /// What a directory holds.

@@ -187,7 +187,7 @@ fn change() {
 }
 
 /// The least that hyper does for a request, in a process of its own.
-pub fn start_hello() -> Server {
+fn start_hello() -> Server {
     let mut child = Command::new(std::env::current_exe().unwrap());
     let mut child = child.arg(HELLO).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();

@@ -40,6 +40,8 @@ pub(super) struct Lookout {
     own: HostRoot,
     /// What can be read, once reading is confined.
     granted: Option<Granted>,
+    /// A look that was made to find what has to be readable, and that nobody was told of yet.
+    first: Option<(Moment, Scan)>,
 }
 
 /// What the lookout reports.
@@ -88,16 +90,19 @@ impl Lookout {
             files,
             own,
             granted: None,
+            first: None,
         })
     }
 
     /// Looks once, and then confines reading to what is read by a look, by the publisher and by a reload,
     /// for this thread and all that it starts later.
     pub(super) fn confine(&mut self, sandbox: &mut Sandbox) {
-        let scan = self.scanner.look(Timestamp::now());
+        let at = self.now();
+        let scan = self.scanner.look(at.wall);
         let grants = self.grants(&scan);
         sandbox.confine_reading(grants.descriptors());
         self.granted = sandbox.confines_reading().then(|| grants.granted());
+        self.first = Some((at, scan));
     }
 
     /// Takes over what can be read from the one before: a process that is confined stays so.
@@ -142,8 +147,10 @@ impl Lookout {
     pub(super) fn look(&mut self) -> Sighting {
         let begun = Instant::now();
         let etcd_pki = layout::etcd_pki(&self.root, &self.wishes);
-        let mut at = self.now();
-        let mut scan = self.scanner.look(at.wall);
+        let (mut at, mut scan) = self.first.take().unwrap_or_else(|| {
+            let at = self.now();
+            (at, self.scanner.look(at.wall))
+        });
         for _ in 0..REPEATS {
             scan.layout.watched.extend(self.keeper.watched(&etcd_pki));
             match self.watch.arm(&self.root, &scan.layout.watched, at.monotonic) {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
@@ -11,7 +11,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use zeroize::Zeroizing;
 
-use super::{ReadError, ends_like};
+use super::{ReadError, descriptor_path, ends_like};
 use crate::escape::Escaped;
 
 /// What tells one state of a file from another: device, inode, size and both change times.
@@ -76,7 +76,7 @@ impl Glance {
     /// # Errors
     /// See [`ReadError`].
     pub fn read(&self, limit: u64) -> Result<(Identity, Zeroizing<Vec<u8>>), ReadError> {
-        let resolved = fs::read_link(self.link()).map_err(|_| ReadError::NoProc)?;
+        let resolved = fs::read_link(descriptor_path(&self.file)).map_err(|_| ReadError::NoProc)?;
         let name = resolved.file_name().unwrap_or_default().as_bytes();
         if ends_like(name, b".key") {
             return Err(ReadError::PrivateKey(Escaped(name).to_string()));
@@ -97,7 +97,8 @@ impl Glance {
             return Err(ReadError::NotRegular(kind));
         }
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let fd = open(self.link().as_str(), flags, Mode::empty()).map_err(|errno| match errno {
+        let path = descriptor_path(&self.file);
+        let fd = open(&path, flags, Mode::empty()).map_err(|errno| match errno {
             Errno::ENOENT => ReadError::NoProc,
             Errno::EACCES => denied(&self.file),
             errno => errno.into(),
@@ -117,11 +118,6 @@ impl Glance {
         // Whoever writes or appends meanwhile changes the size or a time.
         let after = Identity::of(&file.metadata()?);
         if after == Identity::of(&before) { Ok((after, bytes)) } else { Err(ReadError::Changing) }
-    }
-
-    /// The file by its descriptor, whatever its name is by now (`proc_pid_fd(5)`).
-    fn link(&self) -> String {
-        format!("/proc/self/fd/{}", self.file.as_raw_fd())
     }
 }
 

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, fstat};
 
-use super::{HostPath, HostRoot};
+use super::{HostPath, HostRoot, descriptor_path};
 
 /// Directories that hold others' secrets, too; those directly beneath `/`, and `/` itself, do so as well.
 const SHARED: &[&str] = &["var/lib", "var/run", "var/tmp", "usr/local"];
@@ -95,9 +95,9 @@ fn is_shared(directory: &Path) -> bool {
     relative.components().count() < 2 || SHARED.iter().any(|shared| relative == Path::new(shared))
 }
 
-/// The name that an open file has now, without links (`proc_pid_fd(5)`).
+/// The name that an open file has now, without links.
 fn resolved(opened: &OwnedFd) -> Option<PathBuf> {
-    fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd())).ok()
+    fs::read_link(descriptor_path(opened)).ok()
 }
 
 impl HostRoot {

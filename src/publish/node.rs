@@ -80,6 +80,7 @@ pub async fn publish(root: Arc<HostRoot>, settings: Settings, mut lines: Lines) 
             _ => None,
         });
         let due = due.min();
+        announce(&tracks, settings.extras, &lines.publications);
         if due.is_some_and(|due| due <= start.elapsed()) {
             let identity = load(source.clone(), page.as_ref().map(|page| &*page.report)).await;
             for (track, wanted) in tracks.iter_mut().zip(wanted) {
@@ -88,11 +89,9 @@ pub async fn publish(root: Arc<HostRoot>, settings: Settings, mut lines: Lines) 
                     track.take(&identity, want, &mut seen, start).await;
                 }
             }
-            announce(&tracks, settings.extras, &lines.publications);
             continue;
         }
         let wait = due.map_or(Duration::MAX, |due| due.saturating_sub(start.elapsed()));
-        announce(&tracks, settings.extras, &lines.publications);
         tokio::select! {
             changed = lines.pages.changed() => if changed.is_err() { return },
             () = sleep(wait) => {}

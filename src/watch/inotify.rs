@@ -1,7 +1,6 @@
 //! One inotify instance over a set of directories, through `notify`.
 
 use std::collections::HashMap;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
@@ -12,6 +11,7 @@ use tokio::sync::watch;
 
 use super::targets::{Names, Targets};
 use crate::host_root::HostPath;
+use crate::host_root::descriptor_path;
 use crate::problem::{Problem, Reason};
 
 /// Watches until it is dropped, or fails.
@@ -36,10 +36,7 @@ impl Inotify {
         let health = Arc::new(Health::default());
         // The directory was opened beneath the host root; watching the open descriptor watches
         // that very directory, wherever its name leads by now.
-        let watched: Vec<_> = targets
-            .iter()
-            .map(|t| (PathBuf::from(format!("/proc/self/fd/{}", t.directory.as_raw_fd())), t))
-            .collect();
+        let watched: Vec<_> = targets.iter().map(|t| (descriptor_path(&t.directory), t)).collect();
         let root = HostPath::root();
         let first = targets.iter().next().map_or_else(|| root.clone(), |t| t.path.clone());
         let listener = Listener {

@@ -21,9 +21,9 @@ PTRACE_SINGLESTEP, PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_ATTACH, PTRACE_DETACH 
 REGISTERS = """r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss
 fs_base gs_base ds es fs gs""".split()
 CALL = dict(
-    open=2, mmap=9, mprotect=10, socket=41, connect=42, close=3, truncate=76, rename=82, mkdir=83, link=86,
+    open=2, mmap=9, mprotect=10, socket=41, connect=42, truncate=76, rename=82, mkdir=83, link=86,
     unlink=87, symlink=88, chmod=90, chown=92, ptrace=101, mknod=133, mount=165, setxattr=188, kill=62,
-    openat=257, keyctl=250, utimensat=280, unshare=272, setns=308, perf_event_open=298,
+    keyctl=250, utimensat=280, unshare=272, setns=308, perf_event_open=298,
     process_vm_readv=310, memfd_create=319, bpf=321, userfaultfd=323, execveat=322, io_uring_setup=425,
     openat2=437, pidfd_open=434, fsopen=430, clone3=435, umount2=166,
 )

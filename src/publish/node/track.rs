@@ -17,9 +17,6 @@ use crate::clock::Timestamp;
 use crate::escape::Escaped;
 use crate::publication::{Publication, State};
 
-const MERGE: &str = "application/merge-patch+json";
-const STRATEGIC: &str = "application/strategic-merge-patch+json";
-
 /// See the module.
 pub(super) struct Track {
     pub(super) schedule: Schedule,
@@ -35,6 +32,15 @@ pub(super) struct Track {
 pub(super) struct NodeSeen {
     /// The condition, where the Node has it.
     pub(super) condition: Option<Shown>,
+}
+
+/// What of the Node is patched.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    /// Its metadata, by a merge patch (RFC 7396).
+    Metadata,
+    /// Its status, by a strategic merge patch, which merges conditions by their type.
+    Status,
 }
 
 /// Why something was not published.
@@ -126,11 +132,11 @@ impl Track {
             Want::Annotations(annotations) if annotations.is_degraded() => {
                 let node = self.node(identity, seen).await?;
                 let held = annotations.clone().held_against(&node);
-                self.patch(identity, held.patch(now), seen).await?;
+                self.patch(identity, Part::Metadata, held.patch(now), seen).await?;
                 return Ok(held.holds());
             }
             Want::Annotations(annotations) => {
-                self.patch(identity, annotations.patch(now), seen).await?;
+                self.patch(identity, Part::Metadata, annotations.patch(now), seen).await?;
             }
             Want::NoAnnotations => {
                 let node = self.node(identity, seen).await?;
@@ -138,7 +144,8 @@ impl Track {
                     if !self.is_worker && annotations::is_of_a_control_plane(&node) {
                         return Err(looks_like_a_worker(identity));
                     }
-                    self.patch(identity, annotations::removal_patch(), seen).await?;
+                    self.patch(identity, Part::Metadata, annotations::removal_patch(), seen)
+                        .await?;
                 }
             }
             Want::Condition(condition) => {
@@ -146,10 +153,10 @@ impl Track {
                     self.node(identity, seen).await?;
                 }
                 let shown = seen.and_then(|seen| seen.condition);
-                self.patch_status(identity, condition.patch(shown, now), seen).await?;
+                self.patch(identity, Part::Status, condition.patch(shown, now), seen).await?;
             }
             Want::NoCondition => {
-                self.patch_status(identity, condition::removal_patch(), seen).await?;
+                self.patch(identity, Part::Status, condition::removal_patch(), seen).await?;
             }
             Want::Event(event) => {
                 let call = Call {
@@ -171,36 +178,21 @@ impl Track {
         identity: &Identity,
         seen: &mut Option<NodeSeen>,
     ) -> Result<Value, Failure> {
-        self.patch(identity, json!({}), seen).await
+        self.patch(identity, Part::Metadata, json!({}), seen).await
     }
 
+    /// Patches a part of the Node, and takes in what all of it is like now.
     async fn patch(
         &self,
         identity: &Identity,
+        part: Part,
         body: Value,
         seen: &mut Option<NodeSeen>,
     ) -> Result<Value, Failure> {
-        self.patch_as(identity, "", MERGE, body, seen).await
-    }
-
-    async fn patch_status(
-        &self,
-        identity: &Identity,
-        body: Value,
-        seen: &mut Option<NodeSeen>,
-    ) -> Result<Value, Failure> {
-        self.patch_as(identity, "/status", STRATEGIC, body, seen).await
-    }
-
-    /// Patches the Node, and takes in what it is like now.
-    async fn patch_as(
-        &self,
-        identity: &Identity,
-        subresource: &str,
-        content_type: &'static str,
-        body: Value,
-        seen: &mut Option<NodeSeen>,
-    ) -> Result<Value, Failure> {
+        let (subresource, content_type) = match part {
+            Part::Metadata => ("", "application/merge-patch+json"),
+            Part::Status => ("/status", "application/strategic-merge-patch+json"),
+        };
         let name = path_segment(&identity.node);
         let path = format!("/api/v1/nodes/{name}{subresource}?fieldManager=expiryd");
         let call = Call { method: Method::PATCH, path, content_type, body };

@@ -183,7 +183,10 @@ fn conditional() -> Result<Vec<(c_long, Vec<SeccompRule>)>, BackendError> {
                 ],
             )?,
         ),
-        (libc::SYS_ioctl, ioctls(&[libc::FIOCLEX, libc::FIONBIO, libc::FIONREAD, libc::TCGETS])?),
+        (
+            libc::SYS_ioctl,
+            one_of(1, &[libc::FIOCLEX, libc::FIONBIO, libc::FIONREAD, libc::TCGETS])?,
+        ),
         (libc::SYS_prctl, one_of(0, &[libc::PR_SET_NAME, libc::PR_SET_NO_NEW_PRIVS])?),
         // Asking for a limit and not setting one, of itself.
         (libc::SYS_prlimit64, vec![rule([is(0, 0), null(2)])?]),
@@ -199,9 +202,14 @@ fn rule<const N: usize>(conditions: [Condition; N]) -> Result<SeccompRule, Backe
     SeccompRule::new(conditions)
 }
 
-/// One rule for each value that an argument may have.
-fn one_of(argument: u8, values: &[c_int]) -> Result<Vec<SeccompRule>, BackendError> {
-    values.iter().map(|value| rule([is(argument, *value)])).collect()
+/// One rule for each value that an argument may have. The numbers of ioctl(2) are of another type than the
+/// rest, and with each C library of another.
+fn one_of<T>(argument: u8, values: &[T]) -> Result<Vec<SeccompRule>, BackendError>
+where
+    T: Copy + TryInto<u64>,
+{
+    let values = values.iter().filter_map(|value| (*value).try_into().ok());
+    values.map(|value| rule([SeccompCondition::new(argument, Dword, Eq, value)])).collect()
 }
 
 fn is(argument: u8, value: c_int) -> Condition {
@@ -224,10 +232,4 @@ fn kind(kind: c_int) -> Condition {
 
 fn null(argument: u8) -> Condition {
     SeccompCondition::new(argument, Qword, Eq, 0)
-}
-
-/// The numbers of ioctl(2) are of another type with each C library.
-fn ioctls<T: Copy + TryInto<u64>>(numbers: &[T]) -> Result<Vec<SeccompRule>, BackendError> {
-    let numbers = numbers.iter().filter_map(|number| (*number).try_into().ok());
-    numbers.map(|number| rule([SeccompCondition::new(1, Dword, Eq, number)])).collect()
 }
