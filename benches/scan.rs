@@ -2,20 +2,17 @@
 #![expect(clippy::disallowed_methods, reason = "the benchmark makes the node it looks at")]
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "it is a benchmark")]
 
-#[path = "../src/pki/specimen.rs"]
-mod specimen;
-
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use divan::Bencher;
-use expiryd::clock::Timestamp;
-use expiryd::host_root::HostRoot;
-use expiryd::layout::Wishes;
-use expiryd::pki::{Kind, read};
-use expiryd::scan::{Limits, Scanner};
-use specimen::Specimen;
+use expiryd::config::{LayoutOverrides, Limits};
+use expiryd::host_root::{HostPath, HostRoot};
+use expiryd::pki::read;
+use expiryd::scan::Scanner;
+use expiryd_api::{SourceKind, Timestamp};
+use testkit::certificate::CertificateBuilder;
 
 fn main() {
     divan::main();
@@ -23,7 +20,7 @@ fn main() {
 
 fn scanner(root: &Path) -> Scanner {
     let root = Arc::new(HostRoot::open(root).unwrap());
-    Scanner::new(root, Wishes::default(), Limits { file_size: 16 << 20, files: 10_000 })
+    Scanner::new(root, LayoutOverrides::default(), Limits { file_size: 16 << 20, files: 10_000 })
 }
 
 /// A node with this many certificate files.
@@ -48,7 +45,7 @@ const LATER: Timestamp = Timestamp::from_unix(4_000_000_000);
 fn first_look(bencher: Bencher<'_, '_>, files: usize) {
     let node = node(files);
     bencher.with_inputs(|| scanner(node.path())).bench_values(|mut scanner| {
-        assert_eq!(scanner.look(LATER).parsed, files);
+        assert_eq!(scanner.scan(LATER).parsed, files);
         scanner
     });
 }
@@ -57,28 +54,34 @@ fn first_look(bencher: Bencher<'_, '_>, files: usize) {
 fn nothing_changed(bencher: Bencher<'_, '_>, files: usize) {
     let node = node(files);
     let mut scanner = scanner(node.path());
-    scanner.look(LATER);
-    bencher.bench_local(|| assert_eq!(scanner.look(LATER).parsed, 0));
+    scanner.scan(LATER);
+    bencher.bench_local(|| assert_eq!(scanner.scan(LATER).parsed, 0));
 }
 
 #[divan::bench(args = [15, 10_000], sample_count = 20)]
 fn one_file_changed(bencher: Bencher<'_, '_>, files: usize) {
     let node = node(files);
     let mut scanner = scanner(node.path());
-    scanner.look(LATER);
+    scanner.scan(LATER);
     let changing = node.path().join("etc/kubernetes/pki/7.crt");
     let ends = std::cell::Cell::new(2030);
     bencher
         .with_inputs(|| {
             ends.set(ends.get() + 1);
-            fs::write(&changing, Specimen::leaf(&format!("{}0101000000Z", ends.get())).pem())
-                .unwrap();
+            fs::write(
+                &changing,
+                CertificateBuilder::leaf(&format!("{}0101000000Z", ends.get())).pem(),
+            )
+            .unwrap();
         })
-        .bench_local_values(|()| assert_eq!(scanner.look(LATER).parsed, 1));
+        .bench_local_values(|()| assert_eq!(scanner.scan(LATER).parsed, 1));
 }
 
 #[divan::bench]
 fn ten_thousand_certificates_in_one_file(bencher: Bencher<'_, '_>) {
-    let text = Specimen::leaf("20300101000000Z").pem().repeat(10_000);
-    bencher.bench(|| assert_eq!(read(Kind::File, text.as_bytes()).certificates.len(), 10_000));
+    let text = CertificateBuilder::leaf("20300101000000Z").pem().repeat(10_000);
+    bencher.bench(|| {
+        let contents = read(&HostPath::root(), SourceKind::File, text.as_bytes());
+        assert_eq!(contents.certificates.len(), 10_000);
+    });
 }

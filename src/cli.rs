@@ -59,7 +59,7 @@ fn run(common: Common) -> Result<ExitCode, Failure> {
     let sockets = manager::sockets().map_err(Failure::System)?;
     let files = files(common.config.as_deref());
     let reload = Reload { files, read: move || configure(&common) };
-    runtime.block_on(agent::run(config, sockets, reload))?;
+    runtime.block_on(async { agent::start(config, sockets, reload)?.run().await })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,9 +1,9 @@
-//! Tells when it is worth looking again: inotify, as far as it works.
+//! Tells when it is worth scanning again: inotify, as far as it works.
 //!
 //! inotify is the speed and never the guarantee. It watches inodes, not names: a directory that
 //! is replaced goes silent, a watch through a link to a file dies with the file, and the queue can
 //! overflow. So directories alone are watched, the set is compared with the machine after every
-//! look, and the agent's tick finds whatever is missed.
+//! scan, and the agent's tick finds whatever is missed.
 
 mod inotify;
 mod targets;
@@ -18,7 +18,7 @@ use crate::problem::Problem;
 use inotify::Inotify;
 use targets::Targets;
 
-/// How often to look while inotify does not work, and to try whether it works again.
+/// How often to scan while inotify does not work, and to try whether it works again.
 pub const POLL: Duration = Duration::from_secs(30);
 
 /// How often the directories that are watched are compared with those that the names lead to now: one
@@ -27,7 +27,7 @@ pub const COMPARE: Duration = Duration::from_secs(30);
 
 /// Watches the directories of the machine that matter.
 #[derive(Debug)]
-pub struct Watch {
+pub struct FileWatch {
     changed: watch::Sender<()>,
     state: State,
 }
@@ -42,18 +42,18 @@ enum State {
     Polling { problem: Problem, since: Duration },
 }
 
-/// What [`Watch::arm`] did.
+/// What [`FileWatch::arm`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Armed {
     /// Watching what was watched before.
     Same,
-    /// Watching other directories: what changed before that went unseen, so look again.
-    Anew,
-    /// inotify does not work; see [`Watch::problem`].
+    /// Watching other directories: what changed before went unseen, so scan again.
+    New,
+    /// inotify does not work; see [`FileWatch::problem`].
     Polling,
 }
 
-impl Watch {
+impl FileWatch {
     /// Watches nothing yet; sends to `changed` whenever something that matters changed.
     pub const fn new(changed: watch::Sender<()>) -> Self {
         Self { changed, state: State::Idle }
@@ -98,7 +98,7 @@ impl Watch {
         match Inotify::watch(&targets, &self.changed) {
             Ok(inotify) => {
                 self.state = State::Watching { inotify, targets };
-                Armed::Anew
+                Armed::New
             }
             Err(problem) => {
                 self.state = State::Polling { problem, since: now };

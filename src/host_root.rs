@@ -4,7 +4,7 @@
 //! root were `/`: an absolute symlink of the node leads to the node's own file, and `..` cannot
 //! climb out. Nothing here can write, and nothing blocks on a FIFO or a device.
 
-mod glance;
+mod file_stat;
 mod grants;
 mod path;
 mod read_error;
@@ -21,8 +21,8 @@ use nix::sys::stat::Mode;
 use walkdir::WalkDir;
 
 use crate::escape::Escaped;
-use glance::denied;
-pub use glance::{Glance, Identity};
+use file_stat::denied;
+pub use file_stat::{FileStat, FileVersion};
 pub use grants::{Granted, Grants};
 pub use path::HostPath;
 pub use read_error::ReadError;
@@ -74,26 +74,26 @@ impl HostRoot {
         &self.path
     }
 
-    /// Looks at a file without opening it for reading, which no watcher notices.
+    /// Opens a file by name alone, not for reading, which no watcher notices.
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub fn glance(&self, path: &HostPath) -> Result<Glance, ReadError> {
+    pub fn stat(&self, path: &HostPath) -> Result<FileStat, ReadError> {
         let fd = self
             .open_beneath(path.as_path(), OFlag::O_PATH)
             .map_err(|errno| self.explain(path, errno))?;
-        Ok(Glance::at(fd)?)
+        Ok(FileStat::at(fd)?)
     }
 
     /// A directory opened by name alone, and which one it is, for watching it.
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub fn directory(&self, path: &HostPath) -> Result<(OwnedFd, Identity), ReadError> {
+    pub fn directory(&self, path: &HostPath) -> Result<(OwnedFd, FileVersion), ReadError> {
         let file =
             File::from(self.open_beneath(path.as_path(), OFlag::O_PATH | OFlag::O_DIRECTORY)?);
-        let identity = Identity::of(&file.metadata()?);
-        Ok((file.into(), identity))
+        let version = FileVersion::of(&file.metadata()?);
+        Ok((file.into(), version))
     }
 
     /// Whether something has this name, even if it may not be read.
@@ -219,7 +219,7 @@ pub struct Listing {
     pub files: Vec<HostPath>,
     /// Those of them that are symbolic links.
     pub links: Vec<HostPath>,
-    /// Subdirectories and entries that could not be looked at.
+    /// Subdirectories and entries that could not be listed.
     pub errors: Vec<(HostPath, ReadError)>,
     /// Whether the limit cut the listing short.
     pub truncated: bool,

@@ -20,8 +20,7 @@
 mod answers;
 mod connections;
 mod payload;
-mod pulse;
-pub mod tls;
+mod process_metrics;
 mod write_deadline;
 
 use std::io;
@@ -44,9 +43,9 @@ use tracing::{debug, warn};
 pub use answers::Answers;
 use answers::{answer, forbidden};
 pub use connections::Connections;
-pub use pulse::Pulse;
-use tls::Tls;
 use write_deadline::WriteDeadline;
+
+use crate::tls::Tls;
 
 /// How long a client may take for a request head, and how long a connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,7 +82,8 @@ pub async fn serve(
             Ok((stream, peer)) => {
                 let place = connections.admit();
                 let key = place.key();
-                let between = |local: SocketAddr| tls.borrow().between(local.ip(), peer.ip());
+                let between =
+                    |local: SocketAddr| tls.borrow().for_connection(local.ip(), peer.ip());
                 let tls = stream.local_addr().map(between);
                 let tls = tls.unwrap_or(Tls::Missing);
                 let connection = receive(stream, tls, answers.clone(), place, stop.clone());
@@ -145,14 +145,14 @@ async fn respond(
     let _ = stream.set_nodelay(true);
     let used = || place.used();
     match tls {
-        Tls::Off => converse(stream, answers, true, used, stop).await,
+        Tls::Plaintext => exchange(stream, answers, true, used, stop).await,
         Tls::Missing => debug!("a connection was closed: there is no certificate for TLS yet"),
         Tls::On(server) => {
             let handshake = TlsAcceptor::from(Arc::clone(&server.config)).accept(stream);
             match tokio::time::timeout(HEAD_TIMEOUT, handshake).await {
                 Ok(Ok(stream)) => {
                     let admitted = server.admits(stream.get_ref().1);
-                    converse(stream, answers, admitted, used, stop).await;
+                    exchange(stream, answers, admitted, used, stop).await;
                 }
                 Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
                 Err(_) => debug!("a TLS handshake took too long"),
@@ -163,7 +163,7 @@ async fn respond(
 
 /// Answers the requests on a connection, calling `used` for each, until it ends or `stop` changes.
 /// Who is not `admitted` gets 403 for all of them.
-pub async fn converse(
+pub async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     answers: Answers,
     admitted: bool,

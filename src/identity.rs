@@ -10,18 +10,17 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use expiryd_api::SourceKind;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use zeroize::Zeroizing;
 
+use crate::config::{NodeConfig, Pod, SERVICE_ACCOUNT};
 use crate::host_root::{HostPath, HostRoot, ReadError};
 use crate::kubeconfig::Kubeconfig;
 use crate::layout;
-use crate::pki::{Kind, read};
-use crate::publish::credentials;
-
-/// Where a pod finds its ServiceAccount.
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+use crate::pki::read;
+use crate::tls::pem;
 
 /// What the C library reads to find an address by its name (`nsswitch.conf(5)`, `gai.conf(5)`).
 const RESOLVER: &[&str] = &[
@@ -44,65 +43,52 @@ pub struct Reads {
 
 /// Where the identity comes from.
 #[derive(Debug, Clone)]
-pub(super) enum Source {
+pub enum IdentitySource {
     /// The kubelet's kubeconfig of the host.
     Kubelet(Arc<HostRoot>),
-    /// The ServiceAccount mounted into this pod, for the Node of this name.
-    ServiceAccount {
-        /// The Node's name, from the downward API.
-        node: String,
-        /// `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`.
-        server: (String, u16),
-    },
+    /// The ServiceAccount of this pod.
+    ServiceAccount(Pod),
 }
 
 /// Everything for one request.
-pub(super) struct Identity {
+pub struct Identity {
     /// Host and port to connect to.
-    pub(super) server: (String, u16),
+    pub server: (String, u16),
     /// What the server's certificate must be for.
-    pub(super) server_name: ServerName<'static>,
+    pub server_name: ServerName<'static>,
     /// A path that comes before every request's own.
-    pub(super) prefix: String,
+    pub prefix: String,
     /// Trust in the cluster's CA, and the client certificate if there is one.
-    pub(super) tls: Arc<ClientConfig>,
+    pub tls: Arc<ClientConfig>,
     /// Value of the Authorization header, if a token is the credential.
-    pub(super) authorization: Option<Zeroizing<String>>,
+    pub authorization: Option<Zeroizing<String>>,
     /// The Node's name.
-    pub(super) node: String,
+    pub node: String,
     /// What to call it in messages.
-    pub(super) name: String,
+    pub name: String,
 }
 
 /// Why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Missing {
+pub enum IdentityError {
     /// This machine has no identity: nothing to be done about it, or not yet.
     Absent(String),
     /// It is there and cannot be used.
-    Broken(String),
+    Unusable(String),
 }
 
-impl Source {
+impl IdentitySource {
     /// The ServiceAccount if this is a pod that was told its Node's name, else the kubelet.
-    pub(super) fn find(root: Arc<HostRoot>) -> Self {
-        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let server = variable("KUBERNETES_SERVICE_HOST")
-            .zip(variable("KUBERNETES_SERVICE_PORT").and_then(|port| port.parse().ok()));
-        match (variable("EXPIRYD_NODE_NAME"), server) {
-            (Some(node), Some(server)) if Path::new(SERVICE_ACCOUNT).exists() => {
-                Self::ServiceAccount { node, server }
-            }
-            _ => Self::Kubelet(root),
-        }
+    pub fn new(root: Arc<HostRoot>, config: &NodeConfig) -> Self {
+        config.pod.clone().map_or(Self::Kubelet(root), Self::ServiceAccount)
     }
 
     /// What [`Self::load`] and a request read.
-    pub(super) fn reads(&self) -> Reads {
+    pub fn reads(&self) -> Reads {
         let (of_host, mut own, server) = match self {
             Self::Kubelet(root) => {
                 let path = layout::kubelet_kubeconfig(root);
-                let text = credentials::read(root, &path).unwrap_or_default();
+                let text = pem::read(root, &path).unwrap_or_default();
                 let current =
                     Kubeconfig::parse(&text).ok().and_then(|config| config.current().ok());
                 let named = current.iter().flat_map(|(cluster, user)| {
@@ -114,7 +100,7 @@ impl Source {
                 let of_host = [vec![path], named].concat();
                 (of_host, Vec::new(), endpoint.map(|endpoint| endpoint.host))
             }
-            Self::ServiceAccount { server: (host, _), .. } => {
+            Self::ServiceAccount(Pod { server: (host, _), .. }) => {
                 (Vec::new(), vec![SERVICE_ACCOUNT], Some(host.clone()))
             }
         };
@@ -125,29 +111,32 @@ impl Source {
     }
 
     /// Reads the identity as it is now. Blocks for as long as the disk does.
-    pub(super) fn load(&self) -> Result<Identity, Missing> {
+    ///
+    /// # Errors
+    /// There is none, or it cannot be used.
+    pub fn load(&self) -> Result<Identity, IdentityError> {
         match self {
             Self::Kubelet(root) => kubelet(root),
-            Self::ServiceAccount { node, server } => service_account(node, server.clone()),
+            Self::ServiceAccount(pod) => service_account(pod),
         }
     }
 }
 
-fn kubelet(root: &HostRoot) -> Result<Identity, Missing> {
+fn kubelet(root: &HostRoot) -> Result<Identity, IdentityError> {
     let path = layout::kubelet_kubeconfig(root);
-    let text = match credentials::read(root, &path) {
+    let text = match pem::read(root, &path) {
         Err(ReadError::NotFound) => {
-            return Err(Missing::Absent(format!(
+            return Err(IdentityError::Absent(format!(
                 "{path} does not exist, so this machine has no Node of its own"
             )));
         }
-        text => text.map_err(|error| broken(&format!("{path}: {error}")))?,
+        text => text.map_err(|error| unusable(&format!("{path}: {error}")))?,
     };
-    from_kubeconfig(root, &path, &text).map_err(|why| broken(&format!("{path}: {why}")))
+    from_kubeconfig(root, &path, &text).map_err(|why| unusable(&format!("{path}: {why}")))
 }
 
-fn broken(why: &str) -> Missing {
-    Missing::Broken(format!("the kubelet's identity cannot be used: {why}"))
+fn unusable(why: &str) -> IdentityError {
+    IdentityError::Unusable(format!("the kubelet's identity cannot be used: {why}"))
 }
 
 fn from_kubeconfig(root: &HostRoot, path: &HostPath, text: &[u8]) -> Result<Identity, String> {
@@ -166,7 +155,7 @@ fn from_kubeconfig(root: &HostRoot, path: &HostPath, text: &[u8]) -> Result<Iden
         load("client-certificate", user.certificate_data.as_deref(), user.certificate.as_deref())?;
     let key =
         load("client-key", user.key_data.as_ref().map(|key| key.as_str()), user.key.as_deref())?;
-    let contents = read(Kind::Kubelet, &certificate);
+    let contents = read(path, SourceKind::Kubelet, &certificate);
     let node = contents.certificates.first().and_then(|(_, c)| c.node_name()).ok_or(
         "its client certificate is not for a CN of the form system:node:NAME, so it names no Node",
     )?;
@@ -196,7 +185,7 @@ fn load(
         (Some(data), _) => STANDARD
             .decode(data.trim())
             .map(Zeroizing::new)
-            .map_err(|_| format!("its {field}-data is no base64")),
+            .map_err(|_| format!("its {field}-data is not valid base64")),
         (None, Some(file)) => {
             let path = directory.join(file);
             if path.file_name().ends_with(b".key") {
@@ -205,37 +194,39 @@ fn load(
                      .pem with certificate and key"
                 ));
             }
-            credentials::read(root, &path).map_err(|error| format!("its {field} {path}: {error}"))
+            pem::read(root, &path).map_err(|error| format!("its {field} {path}: {error}"))
         }
         (None, None) => Err(format!("it has no {field}")),
     }
 }
 
-fn service_account(node: &str, server: (String, u16)) -> Result<Identity, Missing> {
+fn service_account(pod: &Pod) -> Result<Identity, IdentityError> {
+    let Pod { node, server } = pod.clone();
     let read = |name: &str| {
         let path = Path::new(SERVICE_ACCOUNT).join(name);
-        std::fs::read(&path)
-            .map(Zeroizing::new)
-            .map_err(|error| Missing::Broken(format!("{} cannot be read: {error}", path.display())))
+        std::fs::read(&path).map(Zeroizing::new).map_err(|error| {
+            IdentityError::Unusable(format!("{} cannot be read: {error}", path.display()))
+        })
     };
-    let broken = |why: String| Missing::Broken(format!("the ServiceAccount cannot be used: {why}"));
-    let roots = trust(&read("ca.crt")?).map_err(broken)?;
+    let unusable =
+        |why: String| IdentityError::Unusable(format!("the ServiceAccount cannot be used: {why}"));
+    let roots = trust(&read("ca.crt")?).map_err(unusable)?;
     let token = read("token")?;
-    let token = std::str::from_utf8(&token).map_err(|e| broken(e.to_string()))?;
+    let token = std::str::from_utf8(&token).map_err(|e| unusable(e.to_string()))?;
     Ok(Identity {
-        server_name: server_name(&server.0).map_err(broken)?,
+        server_name: server_name(&server.0).map_err(unusable)?,
         server,
         prefix: String::new(),
         tls: Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()),
         authorization: Some(Zeroizing::new(format!("Bearer {}", token.trim()))),
-        node: node.to_owned(),
+        node,
         name: "the ServiceAccount of this pod".to_owned(),
     })
 }
 
 /// Trust in the cluster's CA; expiryd talks to nobody that it cannot verify.
 fn trust(pem: &[u8]) -> Result<RootCertStore, String> {
-    credentials::roots(pem).map_err(|why| format!("its certificate-authority: {why}"))
+    pem::roots(pem).map_err(|why| format!("its certificate-authority: {why}"))
 }
 
 fn with_certificate(
@@ -243,9 +234,8 @@ fn with_certificate(
     certificate: &[u8],
     key: &[u8],
 ) -> Result<Arc<ClientConfig>, String> {
-    let chain =
-        credentials::chain(certificate).map_err(|why| format!("its client certificate: {why}"))?;
-    let key = credentials::key(key).map_err(|why| format!("its client key: {why}"))?;
+    let chain = pem::chain(certificate).map_err(|why| format!("its client certificate: {why}"))?;
+    let key = pem::key(key).map_err(|why| format!("its client key: {why}"))?;
     ClientConfig::builder()
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, key)
@@ -254,7 +244,7 @@ fn with_certificate(
 }
 
 fn server_name(name: &str) -> Result<ServerName<'static>, String> {
-    ServerName::try_from(name.to_owned()).map_err(|_| format!("{name:?} is no host name"))
+    ServerName::try_from(name.to_owned()).map_err(|_| format!("{name:?} is not a host name"))
 }
 
 /// A cluster's `server`.

@@ -14,69 +14,28 @@
 //!
 //! All of it is memory of this process: after a restart an emptied directory is empty.
 
+mod entry;
 mod last_good;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Moment, Timestamp};
+use expiryd_api::{EtcdTopology, Role, Timestamp};
+
+use crate::clock::Moment;
+use crate::config::Timing;
 use crate::host_root::HostPath;
-use crate::pki::authority::{Standing, standings};
-use crate::pki::renewal::{
-    EtcdTopology, Expected, RenewedBy, Role, Slot, expected, holds, renewed_by,
-};
-use crate::pki::{Certificate, Contents, Kind};
-use crate::problem::{Problem, Reason};
+use crate::layout::known_files::{ExpectedLeaf, Origin, expected_leaves};
+use crate::pki::Contents;
+use crate::problem::{ActiveProblem, Problem, Reason};
+use crate::rules::renewal::renewed_by;
 use crate::scan::Scan;
+pub use entry::CertificateEntry;
 use last_good::{LastGood, Observed};
 
 /// Problems of one report; more are counted and not listed.
 const PROBLEMS: usize = 1_000;
-
-/// How long to wait before something is taken for a fact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timing {
-    /// How long the machine must have been quiet.
-    pub settle: Duration,
-    /// How long the certificates of an emptied directory stand.
-    pub grace: Duration,
-}
-
-/// One certificate of the machine.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
-    /// The file it is in.
-    pub path: HostPath,
-    /// Its place in the file, from 0.
-    pub index: usize,
-    /// How the file was read.
-    pub kind: Kind,
-    /// Whether it is a CA, and what is odd about it.
-    pub standing: Standing,
-    /// Who renews it; `None` for a CA.
-    pub renewed_by: Option<RenewedBy>,
-    /// Whether it is the last good state of a file that cannot be read now.
-    pub stale: bool,
-    /// The certificate itself.
-    pub certificate: Arc<Certificate>,
-}
-
-impl Entry {
-    /// Whether it takes part in the earliest expiry.
-    pub fn counted(&self) -> bool {
-        self.standing.counts && self.renewed_by != Some(RenewedBy::Kubelet)
-    }
-}
-
-/// A problem, and since when it has been there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lasting {
-    /// The problem.
-    pub problem: Problem,
-    /// When it was first seen.
-    pub since: Timestamp,
-}
 
 /// The machine as far as it is believed.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,17 +52,17 @@ pub struct Inventory {
     /// report.
     pub settled: bool,
     /// By path and index.
-    pub entries: Vec<Entry>,
+    pub certificates: Vec<CertificateEntry>,
     /// By path.
-    pub problems: Vec<Lasting>,
+    pub problems: Vec<ActiveProblem>,
 }
 
-/// Turns one look after another into what is believed.
+/// Turns one scan after another into what is believed.
 #[derive(Debug, Clone)]
-pub struct Settling {
+pub struct Stabilizer {
     timing: Timing,
     good: LastGood,
-    since: BTreeMap<Problem, Timestamp>,
+    problems: Vec<ActiveProblem>,
     role: Option<Role>,
     /// Since when nothing on the machine tells of its role any more.
     role_gone_since: Option<Duration>,
@@ -115,7 +74,7 @@ pub struct Settling {
     unsettled_since: Option<Duration>,
 }
 
-/// What two looks are compared by.
+/// What two scans are compared by.
 #[derive(Debug, Clone, PartialEq)]
 struct Fingerprint {
     role: Role,
@@ -123,13 +82,13 @@ struct Fingerprint {
     problems: Vec<Problem>,
 }
 
-impl Settling {
+impl Stabilizer {
     /// Knows nothing yet.
     pub fn new(timing: Timing) -> Self {
         Self {
             timing,
             good: LastGood::default(),
-            since: BTreeMap::new(),
+            problems: Vec::new(),
             role: None,
             role_gone_since: None,
             etcd_topology: None,
@@ -149,8 +108,8 @@ impl Settling {
         self.good.forget_unless(configured);
     }
 
-    /// Takes in a look, and says what is to be believed now.
-    pub fn take(&mut self, scan: Scan, now: Moment) -> Inventory {
+    /// Takes in a scan, and says what is to be believed now.
+    pub fn observe(&mut self, scan: Scan, now: Moment) -> Inventory {
         self.notice_change(&scan, now.monotonic);
         let role = self.settle_role(scan.layout.role, now.monotonic);
         let needed = self.needed(&scan, role);
@@ -168,8 +127,8 @@ impl Settling {
             self.etcd_topology = scan.layout.etcd_topology;
         }
         problems.extend(self.missing(&scan, &needed, role));
-        let entries = self.entries(role, &stale);
-        let something = role == Role::Worker || entries.iter().any(Entry::counted);
+        let certificates = self.certificates(role, &stale, now.wall);
+        let something = role == Role::Worker || certificates.iter().any(|entry| entry.counted);
         self.settle(something, now.monotonic);
         Inventory {
             os: scan.layout.os,
@@ -177,12 +136,12 @@ impl Settling {
             role,
             etcd_topology: self.etcd_topology,
             settled: self.settled,
-            entries,
-            problems: self.date(problems, now.wall),
+            certificates,
+            problems: self.activate(problems, now.wall),
         }
     }
 
-    /// When, after `now`, to look again although nothing changes, on the monotonic clock:
+    /// When, after `now`, to scan again although nothing changes, on the monotonic clock:
     /// something settles, or a grace ends.
     pub fn deadline(&self, now: Duration) -> Option<Duration> {
         let quiet = self.changed_at.saturating_add(self.timing.settle);
@@ -249,9 +208,9 @@ impl Settling {
     /// The files that such a machine always has and that are not there, each by all its names.
     fn needed(&self, scan: &Scan, role: Role) -> Vec<Vec<HostPath>> {
         let etcd = self.etcd_topology.or(scan.layout.etcd_topology);
-        let all = expected(role, etcd).map(|Expected { slot, names }| {
-            let directory = match slot {
-                Slot::EtcdPki => &scan.layout.etcd_pki,
+        let all = expected_leaves(role, etcd).map(|ExpectedLeaf { origin, names }| {
+            let directory = match origin {
+                Origin::EtcdPki => &scan.layout.etcd_pki,
                 _ => &scan.layout.control_plane_pki,
             };
             names.iter().map(|name| directory.join(name)).collect::<Vec<_>>()
@@ -266,67 +225,44 @@ impl Settling {
         let problem = |paths: &Vec<HostPath>| {
             let (path, others) = paths.split_first()?;
             let others: Vec<_> = others.iter().map(|other| format!(", nor is {other}")).collect();
-            let nor = others.concat();
-            Some(Problem {
-                path: path.clone(),
-                index: None,
-                reason: Reason::Missing,
-                message: format!(
-                    "it is not there{nor}, and a working {role} machine has it; if this folder is not \
-                     the machine's PKI, or is not mounted here, mend that or set layout in the \
-                     configuration"
-                ),
-            })
+            let message = format!(
+                "it is not there{}, and a working {role} machine has it; if this folder is not \
+                 the machine's PKI, or is not mounted here, mend that or set layout in the \
+                 configuration",
+                others.concat()
+            );
+            Some(Problem::new(path, Reason::Missing, message))
         };
         missing.filter_map(problem).collect()
     }
 
-    fn entries(&self, role: Role, stale: &BTreeSet<HostPath>) -> Vec<Entry> {
+    fn certificates(
+        &self,
+        role: Role,
+        stale: &BTreeSet<HostPath>,
+        now: Timestamp,
+    ) -> Vec<CertificateEntry> {
         let mut entries = Vec::new();
         for (path, file) in self.good.files() {
-            let holds = holds(file.slot, &file.name);
-            let certificates = &file.contents.certificates;
-            let judged = standings(holds, certificates).into_iter().zip(certificates);
-            for (standing, (index, certificate)) in judged {
-                let renewed_by = (standing.counts || !standing.is_ca)
-                    .then(|| renewed_by(file.slot, &file.name, role, self.etcd_topology));
-                entries.push(Entry {
-                    path: path.clone(),
-                    index: *index,
-                    kind: file.kind,
-                    standing,
-                    renewed_by,
-                    stale: stale.contains(path),
-                    certificate: Arc::clone(certificate),
-                });
-            }
+            let stale = stale.contains(path);
+            let renewed_by = renewed_by(file.origin, &file.name, role, self.etcd_topology);
+            entries.extend(CertificateEntry::of_file(path, file, renewed_by, stale, now));
         }
         entries
     }
 
-    fn date(&mut self, mut problems: Vec<Problem>, now: Timestamp) -> Vec<Lasting> {
+    /// Dates the problems; of more than a report lists the rest are counted.
+    fn activate(&mut self, mut problems: Vec<Problem>, now: Timestamp) -> Vec<ActiveProblem> {
         problems.sort();
         problems.dedup();
         let more = problems.len().saturating_sub(PROBLEMS);
         if more > 0 {
             problems.truncate(PROBLEMS);
-            problems.insert(
-                0,
-                Problem {
-                    path: HostPath::root(),
-                    index: None,
-                    reason: Reason::TooMany,
-                    message: format!("{more} more problems are not listed; mend these first"),
-                },
-            );
+            let message = format!("{more} more problems are not listed; mend these first");
+            problems.insert(0, Problem::new(&HostPath::root(), Reason::TooMany, message));
         }
-        let before = std::mem::take(&mut self.since);
-        let dated = problems.into_iter().map(|problem| {
-            let since = before.get(&problem).copied().unwrap_or(now);
-            self.since.insert(problem.clone(), since);
-            Lasting { problem, since }
-        });
-        dated.collect()
+        self.problems = ActiveProblem::date(problems, &self.problems, now);
+        self.problems.clone()
     }
 }
 

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use document::{Map, Unreadable};
 
-/// A kubeconfig. Everything may be missing, as client-go allows; nothing else is looked at.
+/// A kubeconfig. Everything may be missing, as client-go allows; nothing else is read.
 pub struct Kubeconfig {
     /// The context that is used unless another is asked for.
     pub current_context: String,
@@ -66,10 +66,10 @@ impl Kubeconfig {
         // A byte order mark is legal in YAML, and lost on some parsers.
         let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
         let text = std::str::from_utf8(bytes)
-            .map_err(|_| "it is not UTF-8 text, so it is no kubeconfig")?;
+            .map_err(|_| "it is not a valid kubeconfig: it is not UTF-8 text")?;
         document::read(text)
             .and_then(|root| Self::of(root.map()?))
-            .map_err(|_| "it is no readable YAML kubeconfig; it may be torn or still being written")
+            .map_err(|_| "it is not a valid kubeconfig; it may be truncated or still being written")
     }
 
     fn of(mut root: Map) -> Result<Self, Unreadable> {
@@ -134,7 +134,7 @@ fn named<T>(
     value: impl Fn(&mut Map) -> Result<T, Unreadable>,
 ) -> Result<Vec<Named<T>>, Unreadable> {
     let one = |mut map: Map| {
-        let mut inner = map.take(key).map_or_else(|| Ok(Map::default()), document::Node::map)?;
+        let mut inner = map.remove(key).map_or_else(|| Ok(Map::default()), document::Node::map)?;
         Ok(Named { name: or_empty(&mut map, "name")?, value: value(&mut inner)? })
     };
     root.maps(list)?.into_iter().map(one).collect()

@@ -1,38 +1,38 @@
 //! expiryd: when do the certificates of an EKS Anywhere control-plane or etcd machine end, and
 //! who renews them?
 //!
-//! The modules stand in the order in which data flows through them, in one direction:
+//! The modules stand in the order in which data flows through them; each uses only those before it:
 //!
 //! ```text
-//! layout  ->  scan  ->  pki  ->  inventory  ->  report  ->  publish
-//! which       read      bytes    settle: last   earliest,   http | node | table
-//! files?      bytes     to certs good kept      status
-//! (I/O)       (I/O)     (pure)   (pure)         (pure)      (I/O)
+//! layout  ->  scan  ->  pki  ->  rules  ->  inventory  ->  report  ->  render  ->  http, node
+//! which       read      bytes    who        settle, last   earliest,   json, html  deliver
+//! files?      bytes     to certs renews?    good kept      status      metrics
+//! (I/O)       (I/O)     (pure)   (pure)     (pure)         (pure)      (pure)      (I/O)
 //! ```
 //!
-//! `agent` is the only loop: a change or a tick, a scan, a report, every publisher. Publishers
-//! see the report and never the disk; the pure middle is handed the time and knows no clock.
+//! `agent` is the only loop: it observes, reports and waits. What delivers a report never reads the
+//! certificates' files; the pure middle is handed the time, and reads no clock and no environment.
 
-pub mod clock;
-mod closed_list;
 pub mod escape;
+pub mod clock;
 pub mod failure;
 pub mod host_root;
-pub mod kubeconfig;
 pub mod problem;
-pub mod publication;
-pub mod vitals;
-
+pub mod kubeconfig;
+pub mod pki;
+pub mod config;
 pub mod layout;
 pub mod scan;
-pub mod pki;
+pub mod rules;
 pub mod inventory;
 pub mod report;
-pub mod publish;
-
-pub mod watch;
-pub mod agent;
+pub mod agent_status;
+pub mod render;
+pub mod tls;
+pub mod identity;
+pub mod http;
+pub mod node;
+pub mod file_watch;
 pub mod system;
-
-pub mod config;
+pub mod agent;
 pub mod cli;

@@ -1,12 +1,12 @@
-//! Everything that sees the report: the HTTP endpoint, the Node, and what `check` prints.
+//! The report in every form in which it is shown: pure.
 
-mod credentials;
+mod cached;
+mod display;
 pub mod html;
-pub mod http;
 pub mod json;
 pub mod metrics;
-pub mod node;
-pub mod page;
+mod rendered_report;
 pub mod table;
-pub mod verdict;
-mod words;
+
+pub use cached::Cached;
+pub use rendered_report::{Body, JSON, RenderedReport, TEXT};

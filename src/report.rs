@@ -2,94 +2,21 @@
 //!
 //! A pure function of the inventory and the time. Its JSON is `expiryd.dev/v1`, which only grows.
 
-use std::fmt;
-use std::sync::Arc;
+pub mod severity;
 
-use serde::ser::SerializeStruct;
+use expiryd_api::{
+    API_VERSION, Earliest, ExpiryReport, KIND, Node, Publication, RenewedBy, Role, SourceKind,
+    Status, Timestamp,
+};
 use serde::{Serialize, Serializer};
 
-use crate::clock::Timestamp;
-use crate::closed_list::closed_list;
-use crate::host_root::HostPath;
-use crate::inventory::{Entry, Inventory, Lasting};
-use crate::pki::renewal::{EtcdTopology, RenewedBy, Role};
-use crate::pki::{Certificate, Kind, Warning};
-use crate::problem::Problem;
-use crate::publication::Publication;
-
-/// The version of the report's form.
-pub const API_VERSION: &str = "expiryd.dev/v1";
-
-closed_list! {
-    /// What the report is worth.
-    Status {
-        /// Everything was read.
-        Ok = "ok",
-        /// Something could not be read; the report says what.
-        Degraded = "degraded",
-        /// There is no PKI, or no leaf in it yet.
-        Waiting = "waiting",
-        /// A worker: it has nothing that a roll-out would renew.
-        None = "none",
-    }
-}
-
-/// The machine, as the report names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Node {
-    /// The Node's name, from the kubelet's certificate; without one the host's name.
-    pub name: Option<String>,
-    /// `ID` of os-release.
-    pub os: String,
-    /// What the machine is.
-    pub role: Role,
-    /// Where its etcd runs.
-    pub etcd_topology: Option<EtcdTopology>,
-}
-
-/// The first expiry among some certificates.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Earliest {
-    /// When it ends.
-    pub not_after: Timestamp,
-    /// The file it is in.
-    pub path: HostPath,
-    /// Its place in the file.
-    pub index: usize,
-    /// Who renews it; a CA has no such field.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub renewed_by: Option<RenewedBy>,
-}
-
-/// One certificate of the report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportedCertificate {
-    /// The file it is in.
-    pub path: HostPath,
-    /// Its place in the file.
-    pub index: usize,
-    /// How the file was read.
-    pub source: Kind,
-    /// What it says.
-    pub certificate: Arc<Certificate>,
-    /// Whether it is a CA.
-    pub is_ca: bool,
-    /// Whether it takes part in `earliest`.
-    pub counted: bool,
-    /// Who renews it; `None` for a CA.
-    pub renewed_by: Option<RenewedBy>,
-    /// Whether it is the last good state of a file that cannot be read now.
-    pub stale: bool,
-    /// What is odd about it.
-    pub warnings: Vec<Warning>,
-}
+use crate::inventory::{CertificateEntry, Inventory};
+use crate::problem::ActiveProblem;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// When the machine was looked at.
+    /// When the machine was scanned.
     pub observed_at: Timestamp,
     /// The machine.
     pub node: Node,
@@ -104,23 +31,27 @@ pub struct Report {
     /// The first expiry of the CAs.
     pub earliest_ca: Option<Earliest>,
     /// By path and index.
-    pub certificates: Vec<ReportedCertificate>,
+    pub certificates: Vec<CertificateEntry>,
     /// By path.
-    pub problems: Vec<Lasting>,
+    pub problems: Vec<ActiveProblem>,
     /// How the publishers that talk to others get on.
     pub publications: Vec<Publication>,
 }
 
 impl Report {
-    /// The report on an inventory, with `more` problems that are not about a source, at `now`.
-    pub fn of(inventory: Inventory, more: Vec<Lasting>, now: Timestamp) -> Self {
-        let Inventory { os, hostname, role, etcd_topology, settled, entries, mut problems } =
+    /// The report on an inventory at `now`, with the problems of the agent itself and how its
+    /// publishers get on.
+    pub fn new(
+        inventory: Inventory,
+        of_agent: Vec<ActiveProblem>,
+        publications: Vec<Publication>,
+        now: Timestamp,
+    ) -> Self {
+        let Inventory { os, hostname, role, etcd_topology, settled, certificates, mut problems } =
             inventory;
-        problems.extend(more);
+        problems.extend(of_agent);
         problems.sort_by(|a, b| a.problem.cmp(&b.problem));
-        let certificates: Vec<_> = entries.into_iter().map(|e| reported(e, now)).collect();
-        let counted = |c: &ReportedCertificate| c.counted;
-        let earliest = first(&certificates, counted);
+        let earliest = first(&certificates, |c| c.counted);
         Self {
             observed_at: now,
             status: status(role, earliest.is_some(), &problems),
@@ -138,7 +69,7 @@ impl Report {
             },
             certificates,
             problems,
-            publications: Vec::new(),
+            publications,
         }
     }
 
@@ -165,7 +96,7 @@ impl Report {
     }
 }
 
-fn status(role: Role, any: bool, problems: &[Lasting]) -> Status {
+fn status(role: Role, any: bool, problems: &[ActiveProblem]) -> Status {
     let degraded = problems.iter().any(|p| p.problem.reason.degrades());
     match (any, role) {
         (false, Role::ControlPlane | Role::Etcd | Role::Unknown) => Status::Waiting,
@@ -175,30 +106,10 @@ fn status(role: Role, any: bool, problems: &[Lasting]) -> Status {
     }
 }
 
-fn reported(entry: Entry, now: Timestamp) -> ReportedCertificate {
-    let counted = entry.counted();
-    let mut warnings = entry.standing.warnings;
-    if entry.certificate.not_before > now {
-        warnings.push(Warning::NotYetValid);
-        warnings.sort_unstable();
-    }
-    ReportedCertificate {
-        path: entry.path,
-        index: entry.index,
-        source: entry.kind,
-        is_ca: entry.standing.is_ca,
-        counted,
-        renewed_by: entry.renewed_by,
-        stale: entry.stale,
-        warnings,
-        certificate: entry.certificate,
-    }
-}
-
 /// The earliest of some certificates; of equal ones the first by path, bytewise.
 fn first(
-    certificates: &[ReportedCertificate],
-    which: impl Fn(&ReportedCertificate) -> bool,
+    certificates: &[CertificateEntry],
+    which: impl Fn(&CertificateEntry) -> bool,
 ) -> Option<Earliest> {
     let earliest = certificates
         .iter()
@@ -206,7 +117,7 @@ fn first(
         .min_by_key(|c| (c.certificate.not_after, &c.path, c.index))?;
     Some(Earliest {
         not_after: earliest.certificate.not_after,
-        path: earliest.path.clone(),
+        path: earliest.path.to_string(),
         index: earliest.index,
         renewed_by: earliest.renewed_by,
     })
@@ -214,74 +125,27 @@ fn first(
 
 /// The name that the API server knows the Node by: `system:node:NAME`, the subject that the
 /// NodeRestriction admission compares.
-fn kubelet_node(certificates: &[ReportedCertificate]) -> Option<&str> {
-    let kubelet = certificates.iter().find(|c| c.source == Kind::Kubelet && c.index == 0)?;
+fn kubelet_node(certificates: &[CertificateEntry]) -> Option<&str> {
+    let kubelet = certificates.iter().find(|c| c.source == SourceKind::Kubelet && c.index == 0)?;
     kubelet.certificate.node_name()
 }
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut report = serializer.serialize_struct("ExpiryReport", 12)?;
-        report.serialize_field("apiVersion", API_VERSION)?;
-        report.serialize_field("kind", "ExpiryReport")?;
-        report.serialize_field("observedAt", &self.observed_at)?;
-        report.serialize_field("node", &self.node)?;
-        report.serialize_field("status", &self.status)?;
-        report.serialize_field("settled", &self.settled)?;
-        report.serialize_field("earliest", &self.earliest)?;
-        report.serialize_field("machineRollout", &self.machine_rollout)?;
-        report.serialize_field("earliestCA", &self.earliest_ca)?;
-        report.serialize_field("certificates", &self.certificates)?;
-        report.serialize_field("problems", &self.problems)?;
-        report.serialize_field("publications", &self.publications)?;
-        report.end()
-    }
-}
-
-impl Serialize for ReportedCertificate {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let certificate = &self.certificate;
-        let mut entry = serializer.serialize_struct("Certificate", 14)?;
-        entry.serialize_field("path", &self.path)?;
-        entry.serialize_field("index", &self.index)?;
-        entry.serialize_field("source", &self.source)?;
-        entry.serialize_field("subject", &Shown(&certificate.subject))?;
-        entry.serialize_field("issuer", &Shown(&certificate.issuer))?;
-        entry.serialize_field("serial", &certificate.serial_hex())?;
-        entry.serialize_field("sha256", &certificate.sha256_hex())?;
-        entry.serialize_field("notBefore", &certificate.not_before)?;
-        entry.serialize_field("notAfter", &certificate.not_after)?;
-        entry.serialize_field("isCA", &self.is_ca)?;
-        entry.serialize_field("counted", &self.counted)?;
-        entry.serialize_field("renewedBy", &self.renewed_by)?;
-        entry.serialize_field("stale", &self.stale)?;
-        entry.serialize_field("warnings", &self.warnings)?;
-        entry.end()
-    }
-}
-
-impl Serialize for Lasting {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Problem { path, index, reason, message } = &self.problem;
-        let fields = if index.is_some() { 5 } else { 4 };
-        let mut problem = serializer.serialize_struct("Problem", fields)?;
-        problem.serialize_field("path", path)?;
-        match index {
-            Some(index) => problem.serialize_field("index", index)?,
-            None => problem.skip_field("index")?,
-        }
-        problem.serialize_field("reason", reason)?;
-        problem.serialize_field("message", message)?;
-        problem.serialize_field("since", &self.since)?;
-        problem.end()
-    }
-}
-
-/// Serialized as it is displayed.
-struct Shown<T>(T);
-
-impl<T: fmt::Display> Serialize for Shown<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        let report = ExpiryReport {
+            api_version: API_VERSION,
+            kind: KIND,
+            observed_at: self.observed_at,
+            node: self.node.clone(),
+            status: self.status,
+            settled: self.settled,
+            earliest: self.earliest.clone(),
+            machine_rollout: self.machine_rollout.clone(),
+            earliest_ca: self.earliest_ca.clone(),
+            certificates: &self.certificates,
+            problems: &self.problems,
+            publications: self.publications.clone(),
+        };
+        report.serialize(serializer)
     }
 }

@@ -1,200 +1,186 @@
-//! One look at the machine: its layout, and what every file in it holds.
+//! One scan of the machine: its layout, and what every file in it holds.
 //!
-//! A file is parsed again only when its identity, size or times changed, so that a look at an
+//! A file is parsed again only when its identity, size or times changed, so that a scan of an
 //! unchanged machine costs a few system calls for each file.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
-use crate::host_root::{Glance, HostPath, HostRoot, Identity, ReadError};
-use crate::layout::{self, Layout, Source, Watched, Wishes};
-use crate::pki::renewal::Slot;
-use crate::pki::{self, Contents, Fault, Kind};
+use expiryd_api::{SourceKind, Timestamp};
+
+use crate::config::{LayoutOverrides, Limits};
+use crate::host_root::{FileStat, FileVersion, HostPath, HostRoot, ReadError};
+use crate::layout::known_files::Origin;
+use crate::layout::{self, Layout, Source, Watched};
+use crate::pki::{self, Contents};
 use crate::problem::{Problem, Reason};
 
-/// Bounds on what a look may cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of one file.
-    pub file_size: u64,
-    /// Files in all.
-    pub files: usize,
-}
-
-/// What one look saw.
+/// What one scan found.
 #[derive(Debug, Clone)]
 pub struct Scan {
     /// The machine.
     pub layout: Layout,
     /// Every source that is there.
     pub files: BTreeMap<HostPath, File>,
-    /// Files that were parsed in this look, not remembered from an earlier one.
+    /// Files that were parsed in this scan, not remembered from an earlier one.
     pub parsed: usize,
 }
 
 /// A source and what it held.
 #[derive(Debug, Clone)]
 pub struct File {
-    /// Which PKI it belongs to.
-    pub slot: Slot,
+    /// Where it comes from.
+    pub origin: Origin,
     /// How it was read.
-    pub kind: Kind,
-    /// Its name within its slot.
+    pub kind: SourceKind,
+    /// Its name beneath the directory of its origin.
     pub name: Vec<u8>,
-    /// Its certificates and faults. Shared with later looks as long as the file does not change.
+    /// Its certificates and problems. Shared with later scans as long as the file does not change.
     pub contents: Arc<Contents>,
 }
 
-/// Looks at a machine again and again, and remembers what does not change.
+/// Scans a machine again and again, and remembers what does not change.
 #[derive(Debug)]
 pub struct Scanner {
     root: Arc<HostRoot>,
-    wishes: Wishes,
+    overrides: LayoutOverrides,
     limits: Limits,
-    known: BTreeMap<HostPath, Known>,
+    cache: BTreeMap<HostPath, CacheEntry>,
 }
 
 #[derive(Debug)]
-struct Known {
-    identity: Identity,
-    kind: Kind,
+struct CacheEntry {
+    version: FileVersion,
+    kind: SourceKind,
     contents: Arc<Contents>,
 }
 
 impl Scanner {
-    /// A scanner that has seen nothing yet.
-    pub const fn new(root: Arc<HostRoot>, wishes: Wishes, limits: Limits) -> Self {
-        Self { root, wishes, limits, known: BTreeMap::new() }
+    /// A scanner that has scanned nothing yet.
+    pub const fn new(root: Arc<HostRoot>, overrides: LayoutOverrides, limits: Limits) -> Self {
+        Self { root, overrides, limits, cache: BTreeMap::new() }
     }
 
-    /// Looks now. `now` serves only to mistrust files that changed in this very second.
-    pub fn look(&mut self, now: Timestamp) -> Scan {
-        let mut layout = layout::look(&self.root, &self.wishes, self.limits.files);
-        let mut pass = Pass { before: std::mem::take(&mut self.known), parsed: 0, now };
+    /// Scans now. `now` serves only to mistrust files that changed in this very second.
+    pub fn scan(&mut self, now: Timestamp) -> Scan {
+        let mut layout = layout::detect(&self.root, &self.overrides, self.limits.files);
+        let mut pass = Pass { before: std::mem::take(&mut self.cache), parsed: 0, now };
         let mut files = BTreeMap::new();
-        for Source { path, slot, kind, name } in std::mem::take(&mut layout.sources) {
+        for Source { path, origin, kind, name } in std::mem::take(&mut layout.sources) {
             if let Some(contents) = self.contents(&path, kind, &mut pass) {
-                files.insert(path, File { slot, kind, name, contents });
+                files.insert(path, File { origin, kind, name, contents });
             }
         }
-        for (kubeconfig, slot, name) in references(&files) {
+        self.follow_references(&mut files, &mut layout, &mut pass);
+        Scan { layout, files, parsed: pass.parsed }
+    }
+
+    /// Reads the files that kubeconfigs name instead of embedding a certificate.
+    fn follow_references(
+        &mut self,
+        files: &mut BTreeMap<HostPath, File>,
+        layout: &mut Layout,
+        pass: &mut Pass,
+    ) {
+        let kind = SourceKind::File;
+        for (kubeconfig, origin, name) in references(files) {
             let path = kubeconfig.parent().unwrap_or_else(HostPath::root).join(name);
             if files.contains_key(&path) {
                 continue;
             }
             layout.watched.extend(Watched::named(&path, false));
-            match self.contents(&path, Kind::File, &mut pass) {
-                Some(contents) => {
-                    let name = path.file_name().to_vec();
-                    files.insert(path, File { slot, kind: Kind::File, name, contents });
-                }
-                None => layout.problems.push(Problem {
-                    path: kubeconfig,
-                    index: None,
-                    reason: Reason::NotFound,
-                    message: format!(
-                        "its client-certificate is {path}, and {}",
-                        ReadError::NotFound
-                    ),
-                }),
+            if let Some(contents) = self.contents(&path, kind, pass) {
+                let name = path.file_name().to_vec();
+                files.insert(path, File { origin, kind, name, contents });
+            } else {
+                let why = format!("its client-certificate is {path}, and {}", ReadError::NotFound);
+                layout.problems.push(Problem::new(&kubeconfig, Reason::NotFound, why));
             }
         }
-        Scan { layout, files, parsed: pass.parsed }
     }
 
     /// What a file holds, as far as it can be read; `None` when it is not there.
-    fn contents(&mut self, path: &HostPath, kind: Kind, pass: &mut Pass) -> Option<Arc<Contents>> {
-        let seen = pass.before.remove(path).filter(|known| known.kind == kind);
-        match self.glance(path, seen) {
-            Glimpse::Same(known) => Some(self.remember(path, known, pass.now)),
-            Glimpse::New(glance) => {
+    fn contents(
+        &mut self,
+        path: &HostPath,
+        kind: SourceKind,
+        pass: &mut Pass,
+    ) -> Option<Arc<Contents>> {
+        let cached = pass.before.remove(path).filter(|entry| entry.kind == kind);
+        let unreadable = |error| Some(Arc::new(Problem::unreadable(path, &error).into()));
+        match self.look_up(path, cached) {
+            CacheLookup::Same(entry) => Some(self.remember(path, entry, pass.now)),
+            CacheLookup::New(stat) => {
                 pass.parsed += 1;
-                Some(match self.parse(&glance, kind) {
-                    Ok(known) => self.remember(path, known, pass.now),
-                    Err(error) => Arc::new(unreadable(&error)),
-                })
+                match self.parse(path, &stat, kind) {
+                    Ok(entry) => Some(self.remember(path, entry, pass.now)),
+                    Err(error) => unreadable(error),
+                }
             }
-            Glimpse::Gone => None,
-            Glimpse::Failed(error) => Some(Arc::new(unreadable(&error))),
+            CacheLookup::Gone => None,
+            CacheLookup::Failed(error) => unreadable(error),
         }
     }
 
-    fn glance(&self, path: &HostPath, seen: Option<Known>) -> Glimpse {
-        match (self.root.glance(path), seen) {
-            (Ok(glance), Some(known)) if glance.identity == known.identity => Glimpse::Same(known),
-            (Ok(glance), _) => Glimpse::New(glance),
+    fn look_up(&self, path: &HostPath, cached: Option<CacheEntry>) -> CacheLookup {
+        match (self.root.stat(path), cached) {
+            (Ok(stat), Some(entry)) if stat.version == entry.version => CacheLookup::Same(entry),
+            (Ok(stat), _) => CacheLookup::New(stat),
             // Listed a moment ago: it was removed in between, and so is not there.
-            (Err(ReadError::NotFound), _) => Glimpse::Gone,
-            (Err(error), _) => Glimpse::Failed(error),
+            (Err(ReadError::NotFound), _) => CacheLookup::Gone,
+            (Err(error), _) => CacheLookup::Failed(error),
         }
     }
 
-    fn parse(&self, glance: &Glance, kind: Kind) -> Result<Known, ReadError> {
-        let (identity, bytes) = glance.read(self.limits.file_size)?;
+    fn parse(
+        &self,
+        path: &HostPath,
+        stat: &FileStat,
+        kind: SourceKind,
+    ) -> Result<CacheEntry, ReadError> {
+        let (version, bytes) = stat.read(self.limits.file_size)?;
         // A file must not be able to stop the agent, whatever the parsers make of it.
-        let contents =
-            catch_unwind(AssertUnwindSafe(|| pki::read(kind, &bytes))).unwrap_or_else(|_| {
-                fault(
-                    Reason::ParserPanic,
-                    "the parser failed on it; please report this file's \
-                    shape (without its keys) as a bug of expiryd",
-                )
-            });
-        Ok(Known { identity, kind, contents: Arc::new(contents) })
+        let parsed = catch_unwind(AssertUnwindSafe(|| pki::read(path, kind, &bytes)));
+        let contents = parsed.unwrap_or_else(|_| {
+            let why = "the parser failed on it; please report this file's shape (without its keys) \
+                       as a bug of expiryd";
+            Problem::new(path, Reason::ParserPanic, why).into()
+        });
+        Ok(CacheEntry { version, kind, contents: Arc::new(contents) })
     }
 
     /// Keeps what was read, unless the file changed so lately that it may change again within the
     /// same tick of the file system's clock, with the same size, and look the same.
-    fn remember(&mut self, path: &HostPath, known: Known, now: Timestamp) -> Arc<Contents> {
-        let contents = Arc::clone(&known.contents);
-        if (now.unix() - known.identity.changed_at()).unsigned_abs() > 1 {
-            self.known.insert(path.clone(), known);
+    fn remember(&mut self, path: &HostPath, entry: CacheEntry, now: Timestamp) -> Arc<Contents> {
+        let contents = Arc::clone(&entry.contents);
+        if (now.unix() - entry.version.changed_at()).unsigned_abs() > 1 {
+            self.cache.insert(path.clone(), entry);
         }
         contents
     }
 }
 
-/// One look, as far as it has got.
+/// One scan, as far as it has got.
 struct Pass {
-    /// What the look before remembered.
-    before: BTreeMap<HostPath, Known>,
+    /// What the scan before remembered.
+    before: BTreeMap<HostPath, CacheEntry>,
     parsed: usize,
     now: Timestamp,
 }
 
-/// The files that kubeconfigs name: the kubeconfig, its slot, and the name as it is written there.
-fn references(files: &BTreeMap<HostPath, File>) -> Vec<(HostPath, Slot, String)> {
+/// The files that kubeconfigs name: the kubeconfig, its origin, and the name as it is written there.
+fn references(files: &BTreeMap<HostPath, File>) -> Vec<(HostPath, Origin, String)> {
     let named = files.iter().flat_map(|(path, file)| {
-        file.contents.references.iter().map(|name| (path.clone(), file.slot, name.clone()))
+        file.contents.references.iter().map(|name| (path.clone(), file.origin, name.clone()))
     });
     named.collect()
 }
 
-enum Glimpse {
-    Same(Known),
-    New(Glance),
+/// What the cache knows of a file.
+enum CacheLookup {
+    Same(CacheEntry),
+    New(FileStat),
     Gone,
     Failed(ReadError),
-}
-
-fn unreadable(error: &ReadError) -> Contents {
-    fault(error.into(), &error.to_string())
-}
-
-fn fault(reason: Reason, message: &str) -> Contents {
-    Contents::fault(Fault::of_file(reason, message))
-}
-
-impl File {
-    /// The faults of the file as problems of its path.
-    pub fn problems(&self, path: &HostPath) -> impl Iterator<Item = Problem> {
-        self.contents.faults.iter().map(move |fault| Problem {
-            path: path.clone(),
-            index: fault.index,
-            reason: fault.reason,
-            message: fault.message.clone(),
-        })
-    }
 }

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use crate::harness::{Agent, Host, expiryd, skip};
+use testkit::{Agent, Host, expiryd, skip};
 
 /// systemd-socket-activate(1) binds, and starts the agent with the first connection.
 #[test]
@@ -22,7 +22,7 @@ fn a_socket_of_the_service_manager_is_served_instead_of_the_configured_address()
     command.arg(expiryd().get_program()).args(["run", "--host-root"]).arg(host.root());
     // The first connection, which starts it.
     let knock = std::thread::spawn(move || {
-        crate::harness::wait_for("the socket", || std::net::TcpStream::connect(address).ok())
+        testkit::wait_for("the socket", || std::net::TcpStream::connect(address).ok())
     });
     let agent = Agent::spawn(command);
     assert_eq!(agent.address, address);

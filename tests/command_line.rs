@@ -2,8 +2,8 @@
 
 use std::process::Output;
 
-use crate::harness::{Host, NOW, expiryd, nodes};
-use crate::specimen::Specimen;
+use testkit::certificate::CertificateBuilder;
+use testkit::{Host, NOW, expiryd, nodes};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -94,8 +94,8 @@ fn what_is_critical_stays_so_when_something_else_cannot_be_read() {
 #[test]
 fn a_ca_that_has_ended_is_critical_and_does_not_hide_the_leaves() {
     let host = Host::bare("ubuntu");
-    host.write("etc/etcd/pki/ca.crt", Specimen::ca("20260101000000Z").pem());
-    host.write("etc/etcd/pki/peer.crt", Specimen::leaf("20280101000000Z").pem());
+    host.write("etc/etcd/pki/ca.crt", CertificateBuilder::ca("20260101000000Z").pem());
+    host.write("etc/etcd/pki/peer.crt", CertificateBuilder::leaf("20280101000000Z").pem());
     assert_eq!(host.check(&["--at", NOW]).status.code(), Some(2));
     let report = host.report(&[]);
     assert_eq!(report["earliest"]["path"], "/etc/etcd/pki/peer.crt");
@@ -209,9 +209,9 @@ fn an_address_that_is_taken_is_named_and_nothing_is_started() {
 #[test]
 fn sources_can_be_added_on_the_command_line_and_in_the_file() {
     let host = Host::like("ubuntu-etcd");
-    host.write("opt/a.pem", Specimen::leaf("20270101000000Z").pem());
-    host.write("opt/b.der", Specimen::leaf("20270102000000Z").der());
-    host.write("opt/deep/c.crt", Specimen::leaf("20270103000000Z").pem());
+    host.write("opt/a.pem", CertificateBuilder::leaf("20270101000000Z").pem());
+    host.write("opt/b.der", CertificateBuilder::leaf("20270102000000Z").der());
+    host.write("opt/deep/c.crt", CertificateBuilder::leaf("20270103000000Z").pem());
     host.write("c.toml", "[[source]]\nglob = \"/opt/*/*.crt\"\nrenewed-by = \"etcd-rollout\"\n");
     let file = host.path("c.toml");
     let report = host.report(&[

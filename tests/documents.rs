@@ -8,9 +8,9 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use expiryd::cli::Arguments;
 use expiryd::config::Settings;
-use expiryd::publish::node::annotations::ANNOTATIONS;
+use expiryd_api::annotation;
 
-use crate::harness::project;
+use testkit::project;
 
 /// Compares a committed file with what the program says, or writes it.
 fn agrees(path: &str, now: &[u8]) {
@@ -126,7 +126,7 @@ fn the_commented_configuration_changes_nothing_and_shows_the_defaults() {
     assert_eq!(Settings::parse(&configuration()).unwrap().resolve().unwrap(), defaults);
     let mut shown = Settings::parse(&uncommented()).unwrap().resolve().unwrap();
     // What has no default is shown with an example.
-    shown.wishes = defaults.wishes.clone();
+    shown.layout = defaults.layout.clone();
     shown.node.extras.condition_window = None;
     assert!(shown.tls.take().is_some());
     assert_eq!(shown, defaults);
@@ -154,5 +154,5 @@ fn the_admission_policy_names_every_annotation_and_no_other() {
     let (_, keys) = policy.split_once("- name: keys").unwrap();
     let (keys, _) = keys.split_once(']').unwrap();
     let keys: BTreeSet<_> = keys.split('"').skip(1).step_by(2).collect();
-    assert_eq!(keys, ANNOTATIONS.iter().copied().collect());
+    assert_eq!(keys, annotation::ALL.iter().copied().collect());
 }

@@ -11,23 +11,21 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{
-    Agent, Host, earliest, expiryd, is_root, problems, skip, status, strace, wait_for,
-};
-use crate::specimen::Specimen;
+use testkit::certificate::CertificateBuilder;
+use testkit::{Agent, Host, earliest, expiryd, is_root, problems, skip, status, strace, wait_for};
 
 const QUICK: &str = "settle = \"0s\"\ntick = \"1s\"\n";
 const SERVER: &str = "etc/etcd/pki/server.crt";
 const NOBODY: u32 = 65_534;
 
 fn leaf(year: u16) -> String {
-    Specimen::leaf(&format!("{year}0101000000Z")).pem()
+    CertificateBuilder::leaf(&format!("{year}0101000000Z")).pem()
 }
 
 /// An etcd machine whose earliest certificate is server.crt.
 fn etcd() -> Host {
     let host = Host::bare("ubuntu");
-    host.write("etc/etcd/pki/ca.crt", Specimen::ca("20400101000000Z").pem());
+    host.write("etc/etcd/pki/ca.crt", CertificateBuilder::ca("20400101000000Z").pem());
     host.write("etc/etcd/pki/peer.crt", leaf(2031));
     host.write(SERVER, leaf(2030));
     host

@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::harness::{Host, NOW, earliest, expiryd, is_root, problems, strace};
-use crate::specimen::{Specimen, pem};
+use testkit::certificate::{CertificateBuilder, pem};
+use testkit::{Host, NOW, earliest, expiryd, is_root, problems, strace};
 
 const SERVER: &str = "2027-03-09T09:00:00Z /etc/etcd/pki/server.crt";
 
@@ -61,7 +61,7 @@ fn links_that_lead_nowhere_or_in_a_circle_are_named() {
 #[test]
 fn an_absolute_link_leads_to_the_nodes_own_file_and_dots_cannot_climb_out() {
     let host = node_with(|host| {
-        host.write("data/new.crt", Specimen::leaf("20270101000000Z").pem());
+        host.write("data/new.crt", CertificateBuilder::leaf("20270101000000Z").pem());
         host.link("etc/etcd/pki/linked.crt", "/data/new.crt");
         host.link("etc/etcd/pki/out.crt", "../../../../../../../../../../etc/passwd");
     });
@@ -95,7 +95,10 @@ fn files_without_a_certificate_are_problems() {
         host.write("etc/etcd/pki/empty.crt", "");
         host.write("etc/etcd/pki/key.crt", pem("PRIVATE KEY", b"secret"));
         host.write("etc/etcd/pki/nul.crt", [0; 512]);
-        host.write("etc/etcd/pki/torn.crt", &Specimen::leaf("20270101000000Z").der()[..100]);
+        host.write(
+            "etc/etcd/pki/torn.crt",
+            &CertificateBuilder::leaf("20270101000000Z").der()[..100],
+        );
     });
     assert_eq!(
         problems_beside_the_rest(&host),
@@ -110,7 +113,7 @@ fn files_without_a_certificate_are_problems() {
 
 #[test]
 fn keys_requests_backups_and_old_kubelet_certificates_are_not_sources() {
-    let early = Specimen::leaf("20260101000000Z").pem();
+    let early = CertificateBuilder::leaf("20260101000000Z").pem();
     let host = node_with(|host| {
         for name in
             ["pki/x.key", "pki/sa.pub", "pki/x.csr", "pki.bak_1/server.crt", "pki/x.crt.bak"]
@@ -127,7 +130,7 @@ fn keys_requests_backups_and_old_kubelet_certificates_are_not_sources() {
 #[test]
 fn an_upper_case_suffix_is_one_too() {
     let host = node_with(|host| {
-        host.write("etc/etcd/pki/EXTRA.CRT", Specimen::leaf("20270101000000Z").pem());
+        host.write("etc/etcd/pki/EXTRA.CRT", CertificateBuilder::leaf("20270101000000Z").pem());
     });
     let report = host.report(&[]);
     assert_eq!(earliest(&report), "2027-01-01T00:00:00Z /etc/etcd/pki/EXTRA.CRT");
@@ -148,7 +151,7 @@ fn a_file_name_that_is_no_text_is_shown_byte_by_byte() {
 #[test]
 fn the_same_certificate_in_two_files_is_listed_twice_and_ties_go_to_the_first_path() {
     let host = Host::bare("ubuntu");
-    let text = Specimen::leaf("20270101000000Z").pem();
+    let text = CertificateBuilder::leaf("20270101000000Z").pem();
     host.write("etc/etcd/pki/server.crt", &text);
     fs::hard_link(host.path("etc/etcd/pki/server.crt"), host.path("etc/etcd/pki/peer.crt"))
         .unwrap();
@@ -160,7 +163,7 @@ fn the_same_certificate_in_two_files_is_listed_twice_and_ties_go_to_the_first_pa
 #[test]
 fn a_certificate_that_ended_long_ago_is_still_the_earliest() {
     let host = node_with(|host| {
-        host.write("etc/etcd/pki/old.crt", Specimen::leaf("19600101000000Z").pem());
+        host.write("etc/etcd/pki/old.crt", CertificateBuilder::leaf("19600101000000Z").pem());
     });
     let report = host.report(&[]);
     assert_eq!(earliest(&report), "1960-01-01T00:00:00Z /etc/etcd/pki/old.crt");
@@ -169,18 +172,18 @@ fn a_certificate_that_ended_long_ago_is_still_the_earliest() {
 #[test]
 fn a_certificate_that_never_ends_is_in_the_report() {
     let host = Host::bare("ubuntu");
-    host.write("etc/etcd/pki/server.crt", Specimen::leaf("99991231235959Z").pem());
+    host.write("etc/etcd/pki/server.crt", CertificateBuilder::leaf("99991231235959Z").pem());
     assert_eq!(host.report(&[])["earliest"]["notAfter"], "9999-12-31T23:59:59Z");
 }
 
 #[test]
 fn a_certificate_that_is_not_yet_valid_counts_with_a_warning() {
     let host = Host::bare("ubuntu");
-    let specimen = Specimen {
-        not_before: crate::specimen::time("20270101000000Z"),
-        ..Specimen::leaf("20280101000000Z")
+    let builder = CertificateBuilder {
+        not_before: testkit::certificate::time("20270101000000Z"),
+        ..CertificateBuilder::leaf("20280101000000Z")
     };
-    host.write("etc/etcd/pki/server.crt", specimen.pem());
+    host.write("etc/etcd/pki/server.crt", builder.pem());
     let report = host.report(&[]);
     assert_eq!(report["earliest"]["notAfter"], "2028-01-01T00:00:00Z");
     assert_eq!(report["certificates"][0]["warnings"], serde_json::json!(["not-yet-valid"]));
@@ -189,7 +192,7 @@ fn a_certificate_that_is_not_yet_valid_counts_with_a_warning() {
 #[test]
 fn cas_alone_are_no_answer() {
     let host = Host::bare("ubuntu");
-    host.write("etc/etcd/pki/ca.crt", Specimen::ca("20280101000000Z").pem());
+    host.write("etc/etcd/pki/ca.crt", CertificateBuilder::ca("20280101000000Z").pem());
     let report = host.report(&[]);
     assert_eq!((report["status"].as_str(), earliest(&report).as_str()), (Some("waiting"), ""));
 }
@@ -201,8 +204,8 @@ fn a_kubeconfig_is_read_for_all_its_users_and_its_faults_are_named() {
         use base64::Engine;
         base64::engine::general_purpose::STANDARD.encode(text)
     };
-    let one = data(&Specimen::leaf("20270101000000Z").pem());
-    let two = data(&Specimen::leaf("20270601000000Z").pem());
+    let one = data(&CertificateBuilder::leaf("20270101000000Z").pem());
+    let two = data(&CertificateBuilder::leaf("20270601000000Z").pem());
     let user = |data: &str| format!("- name: x\n  user: {{client-certificate-data: {data}}}\n");
     host.write("etc/kubernetes/admin.conf", format!("users:\n{}{}", user(&two), user(&one)));
     host.write(
@@ -260,7 +263,7 @@ fn a_certificate_that_a_kubeconfig_names_instead_of_holding_it_is_a_source_of_it
     let host = Host::like("rhel-control-plane-external-etcd");
     let named = "client-certificate: client.pem, client-certificate-data: ''";
     host.write("etc/kubernetes/scheduler.conf", kubeconfig(named));
-    host.write("etc/kubernetes/client.pem", Specimen::leaf("20261201000000Z").pem());
+    host.write("etc/kubernetes/client.pem", CertificateBuilder::leaf("20261201000000Z").pem());
     let report = host.report(&[]);
     assert_eq!(earliest(&report), "2026-12-01T00:00:00Z /etc/kubernetes/client.pem");
     assert_eq!(report["earliest"]["renewedBy"], "machine-rollout");
@@ -304,14 +307,14 @@ fn ten_thousand_other_files_hide_none_that_matters() {
 #[test]
 fn a_file_whose_name_is_its_suffix_is_one_too() {
     let host = Host::like("ubuntu-etcd");
-    host.write("etc/etcd/pki/.crt", Specimen::leaf("20261201000000Z").pem());
+    host.write("etc/etcd/pki/.crt", CertificateBuilder::leaf("20261201000000Z").pem());
     assert_eq!(earliest(&host.report(&[])), "2026-12-01T00:00:00Z /etc/etcd/pki/.crt");
 }
 
 #[test]
 fn a_private_key_is_opened_under_no_name() {
     let host = Host::like("ubuntu-etcd");
-    host.write("etc/etcd/pki/server.key", Specimen::leaf("20261201000000Z").pem());
+    host.write("etc/etcd/pki/server.key", CertificateBuilder::leaf("20261201000000Z").pem());
     host.write("opt/upper.KEY", "");
     host.link("etc/etcd/pki/zzz.crt", "server.key");
     host.link("opt/link.pem", "/etc/etcd/pki/zzz.crt");
@@ -352,7 +355,8 @@ fn a_private_key_is_opened_under_no_name() {
 #[test]
 fn names_and_targets_that_would_play_tricks_are_shown_as_bytes_everywhere() {
     let host = Host::like("ubuntu-etcd");
-    let leaf = Specimen::leaf("20261201000000Z").named("x\u{202e}\u{200b}\x1b[2J\\").pem();
+    let leaf =
+        CertificateBuilder::leaf("20261201000000Z").named("x\u{202e}\u{200b}\x1b[2J\\").pem();
     for name in ["a\u{202e}b", "c\u{61c}d", "e\u{200b}f", "\u{feff}g", "h\\x1bi", "h\x1bi"] {
         host.write(&format!("etc/etcd/pki/{name}.crt"), &leaf);
     }

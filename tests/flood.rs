@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Agent, Host, status, wait_for};
-use crate::specimen::Specimen;
+use testkit::certificate::CertificateBuilder;
+use testkit::{Agent, Host, status, wait_for};
 
 /// In kibibytes. The bounds are those of the program that is installed, which `.ci/run` measures, too; one
 /// that is built for debugging is larger.
@@ -134,11 +134,14 @@ fn whatever_two_processes_do_the_agent_stays_small_and_no_probe_fails() {
 fn every_kind_of_request_at_ten_thousand_certificates_and_none_of_it_read_stays_small() {
     let host = Host::bare("ubuntu");
     for n in 0..9_998 {
-        let leaf = Specimen::leaf("20300101000000Z").named(&format!("leaf {n}"));
+        let leaf = CertificateBuilder::leaf("20300101000000Z").named(&format!("leaf {n}"));
         host.write(&format!("etc/etcd/pki/{n:05}.crt"), leaf.pem());
     }
     for name in ["server.crt", "peer.crt"] {
-        host.write(&format!("etc/etcd/pki/{name}"), Specimen::leaf("20300101000000Z").pem());
+        host.write(
+            &format!("etc/etcd/pki/{name}"),
+            CertificateBuilder::leaf("20300101000000Z").pem(),
+        );
     }
     let agent = Agent::start(&host, "settle = \"0s\"\n");
     agent.report_when("all of them", |report| report["status"] == "ok");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Agent, Host, nodes};
+use testkit::{Agent, Host, nodes};
 
 fn expected() -> BTreeMap<String, Value> {
     let text = std::fs::read_to_string(nodes().join("expected.json")).unwrap();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Agent, Answer, Host, wait_for};
-use crate::specimen::Specimen;
+use testkit::certificate::CertificateBuilder;
+use testkit::{Agent, Answer, Host, wait_for};
 
 fn etcd() -> (Host, Agent) {
     let host = Host::like("ubuntu-etcd");
@@ -69,7 +69,7 @@ fn an_entity_tag_that_still_holds_is_answered_with_304() {
         assert_eq!((answer.status, answer.body.as_str()), (304, ""), "{known}");
     }
     assert_eq!(ask("\"other\"").status, 200);
-    host.replace("etc/etcd/pki/server.crt", Specimen::leaf("20270101000000Z").pem());
+    host.replace("etc/etcd/pki/server.crt", CertificateBuilder::leaf("20270101000000Z").pem());
     wait_for("a new tag", || (ask(&tag(&first)).status == 200).then_some(()));
 }
 
@@ -183,7 +183,7 @@ fn a_client_that_says_nothing_is_hung_up_on() {
 fn two_addresses_serve_the_same() {
     let host = Host::like("ubuntu-etcd");
     let agent = Agent::spawn({
-        let mut command = crate::harness::expiryd();
+        let mut command = testkit::expiryd();
         command.args(["run", "--listen", "127.0.0.1:0", "--listen", "[::1]:0", "--host-root"]);
         command.arg(host.root());
         command

@@ -5,10 +5,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::cluster::{As, Cluster, assets};
-use crate::harness::{Agent, Host, expiryd, is_root, skip, wait_for};
-use crate::node::{AT_ONCE, rotate, stands};
-use crate::specimen::Specimen;
+use testkit::certificate::CertificateBuilder;
+use testkit::cluster::{As, Cluster, assets};
+use testkit::kubelet::{AT_ONCE, publication_when, rotate};
+use testkit::{Agent, Host, expiryd, is_root, skip, wait_for};
 
 #[test]
 fn a_real_api_server_takes_the_annotations_the_condition_and_the_event() {
@@ -16,7 +16,10 @@ fn a_real_api_server_takes_the_annotations_the_condition_and_the_event() {
     let cluster = Cluster::start(&assets);
     cluster.make_node("cp-1");
     let host = cluster.host("cp-1");
-    host.write("etc/kubernetes/pki/apiserver.crt", Specimen::leaf("20200101000000Z").pem());
+    host.write(
+        "etc/kubernetes/pki/apiserver.crt",
+        CertificateBuilder::leaf("20200101000000Z").pem(),
+    );
     let agent =
         Agent::start(&host, &format!("{AT_ONCE}condition-window = \"30d\"\nevent = true\n"));
     agent.report_when("three accepted publications", |report| {
@@ -40,10 +43,10 @@ fn a_real_api_server_refuses_an_unknown_identity_and_knows_no_such_node() {
     let cluster = Cluster::start(&assets);
     let host = cluster.host("cp-2");
     let agent = Agent::start(&host, AT_ONCE);
-    let missing = stands(&agent, "failing");
+    let missing = publication_when(&agent, "failing");
     assert!(missing["message"].as_str().unwrap().contains("has no Node cp-2 (404"), "{missing}");
     cluster.make_node("cp-2");
-    stands(&agent, "accepted");
+    publication_when(&agent, "accepted");
 }
 
 #[test]
@@ -54,9 +57,9 @@ fn a_real_api_server_sees_the_rotated_certificate() {
     let host = cluster.host("cp-1");
     rotate(&host, &cluster.authority.client("system:node:cp-1", 2001), "2");
     let agent = Agent::start(&host, AT_ONCE);
-    stands(&agent, "failing");
+    publication_when(&agent, "failing");
     rotate(&host, &cluster.authority.client("system:node:cp-1", 2100), "3");
-    stands(&agent, "accepted");
+    publication_when(&agent, "accepted");
 }
 
 const MERGE: &str = "application/merge-patch+json";

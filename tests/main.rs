@@ -1,15 +1,7 @@
 //! Drives the real binary over real files and sockets.
-#![expect(clippy::disallowed_methods, reason = "these tests make the nodes that are looked at")]
+#![expect(clippy::disallowed_methods, reason = "these tests make the nodes that are scanned")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails so")]
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
-#![allow(unreachable_pub, reason = "the harness is there for the other modules")]
-
-mod api_server;
-mod authority;
-mod cluster;
-mod harness;
-#[path = "../src/pki/specimen.rs"]
-mod specimen;
 
 mod activation;
 mod command_line;

@@ -6,10 +6,10 @@ use std::os::unix::fs::FileExt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::api_server::ApiServer;
-use crate::authority::Pair;
-use crate::harness::{Agent, is_root, skip};
-use crate::node::{AT_ONCE, control_plane, stands};
+use testkit::api_server::ApiServer;
+use testkit::authority::Pair;
+use testkit::kubelet::{AT_ONCE, control_plane, publication_when};
+use testkit::{Agent, is_root, skip};
 
 /// Bytes of a key that nothing else has in a row.
 const PIECE: usize = 16;
@@ -78,7 +78,7 @@ fn no_key_is_left_in_the_memory_of_an_agent_that_has_settled_and_published() {
     pairs.push(Pair { certificate: certificate.to_owned(), key: key.to_owned() });
 
     let agent = Agent::start(&host, &format!("tick = \"1s\"\n{AT_ONCE}"));
-    stands(&agent, "accepted");
+    publication_when(&agent, "accepted");
     let seen = agent.report()["observedAt"].clone();
     agent.report_when("two more looks", |r| r["observedAt"].as_str() > seen.as_str());
     let memory = memory(agent.pid());

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::harness::{Agent, Host, NOW};
-use crate::specimen::Specimen;
+use testkit::certificate::CertificateBuilder;
+use testkit::{Agent, Host, NOW};
 
 const SOURCE: &str = r#"{source_kind="file",source_name="expiryd"}"#;
 
@@ -87,7 +87,7 @@ fn a_problem_is_counted_by_its_reason_and_the_source_is_down() {
 #[test]
 fn no_series_is_exposed_twice_however_often_a_certificate_is_in_a_file() {
     let host = Host::like("ubuntu-etcd");
-    let pem = Specimen::leaf("20300101000000Z").pem();
+    let pem = CertificateBuilder::leaf("20300101000000Z").pem();
     host.write("etc/etcd/pki/server.crt", format!("{pem}{pem}"));
     let agent = Agent::start(&host, "");
     agent.report();

@@ -5,64 +5,17 @@ use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
-use expiryd::clock::Timestamp;
-
-use crate::api_server::{ApiServer, Instead};
-use crate::authority::{Authority, Pair};
-use crate::harness::{Agent, Host, wait_for};
-use crate::specimen::Specimen;
-
-/// Settles and publishes at once; nothing here is about waiting.
-pub const AT_ONCE: &str = "settle = \"0s\"\n[node]\nspread = \"0s\"\n";
+use testkit::api_server::{ApiServer, Instead};
+use testkit::authority::Authority;
+use testkit::certificate::CertificateBuilder;
+use testkit::kubelet::{
+    AT_ONCE, CURRENT, control_plane, join, kubeconfig, kubeconfig_with, publication,
+    publication_when, rotate,
+};
+use testkit::{Agent, Host, wait_for};
 
 /// Cluster API's key.
 const EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
-
-const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
-
-/// A control plane whose kubelet talks to this server.
-pub fn control_plane(server: &ApiServer) -> Host {
-    let host = Host::like("rhel-control-plane-external-etcd");
-    joined(&host, server, &server.authority.client("system:node:cp-1", 2100));
-    host
-}
-
-/// Gives a host the kubelet's identity.
-fn joined(host: &Host, server: &ApiServer, client: &Pair) {
-    host.write("etc/kubernetes/pki/ca.crt", server.authority.pem());
-    kubeconfig(host, &format!("https://{}", server.address));
-    rotate(host, client, "1");
-}
-
-pub fn kubeconfig(host: &Host, server: &str) {
-    kubeconfig_with(host, server, "/etc/kubernetes/pki/ca.crt");
-}
-
-fn kubeconfig_with(host: &Host, server: &str, authority: &str) {
-    let text = format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
-         clusters: [{{name: k, cluster: {{server: '{server}', certificate-authority: {authority}}}}}]\n\
-         contexts: [{{name: x, context: {{cluster: k, user: u}}}}]\n\
-         users: [{{name: u, user: {{client-certificate: {CURRENT}, client-key: {CURRENT}}}}}]\n"
-    );
-    host.write("etc/kubernetes/kubelet.conf", text);
-}
-
-/// As the kubelet does it: a new dated file, and the link to it.
-pub fn rotate(host: &Host, client: &Pair, date: &str) {
-    let dated = format!("/var/lib/kubelet/pki/kubelet-client-{date}.pem");
-    host.write(&dated, format!("{}{}", client.certificate, client.key));
-    host.remove(CURRENT);
-    host.link(CURRENT, &dated);
-}
-
-fn publication(agent: &Agent) -> Value {
-    agent.report()["publications"][0].clone()
-}
-
-pub fn stands(agent: &Agent, state: &str) -> Value {
-    wait_for(state, || Some(publication(agent)).filter(|p| p["state"] == state))
-}
 
 /// Waits until the agent fails with these words, and then for its success.
 fn fails_then_recovers(server: &ApiServer, agent: &Agent, words: &str) {
@@ -70,7 +23,7 @@ fn fails_then_recovers(server: &ApiServer, agent: &Agent, words: &str) {
         let said = |line: &Value| line["message"].as_str().is_some_and(|m| m.contains(words));
         agent.log().iter().any(said).then_some(())
     });
-    stands(agent, "accepted");
+    publication_when(agent, "accepted");
     assert!(server.annotations()["expiryd.dev/status"].is_string());
 }
 
@@ -80,7 +33,7 @@ fn the_first_settled_report_is_one_merge_patch_of_the_nodes_annotations() {
     server.annotate("somebody.else/key", "stays");
     let host = control_plane(&server);
     let agent = Agent::start(&host, AT_ONCE);
-    let accepted = stands(&agent, "accepted");
+    let accepted = publication_when(&agent, "accepted");
     assert!(accepted["lastSuccess"].is_string());
     let requests = server.requests();
     assert_eq!(requests.len(), 1);
@@ -111,13 +64,16 @@ fn nothing_is_said_twice_and_a_change_is_said_at_once() {
     let server = ApiServer::start();
     let host = control_plane(&server);
     let agent = Agent::start(&host, &format!("tick = \"1s\"\n{AT_ONCE}"));
-    stands(&agent, "accepted");
+    publication_when(&agent, "accepted");
     let seen = agent.report()["observedAt"].clone();
     agent.report_when("two more looks", |r| r["observedAt"].as_str() > seen.as_str());
     agent.signal("HUP");
     agent.report_when("a look after the reload", |r| r["observedAt"].as_str() > seen.as_str());
     assert_eq!(server.requests().len(), 1);
-    host.write("etc/kubernetes/pki/apiserver.crt", Specimen::leaf("20270615000000Z").pem());
+    host.write(
+        "etc/kubernetes/pki/apiserver.crt",
+        CertificateBuilder::leaf("20270615000000Z").pem(),
+    );
     let requests = server.wait_for_requests(2);
     assert_eq!(requests[1].body["metadata"]["annotations"][EXPIRY], "2027-06-15T00:00:00Z");
 }
@@ -130,7 +86,7 @@ fn an_answer_of_the_server_does_not_make_a_change_go_unseen() {
     let agent = Agent::start(&host, &format!("debounce = \"2s\"\n{AT_ONCE}timeout = \"1s\"\n"));
     server.wait_for_requests(1);
     // The server is given up while the change, which is one event, is waited out.
-    host.write("new", Specimen::leaf("20270115000000Z").pem());
+    host.write("new", CertificateBuilder::leaf("20270115000000Z").pem());
     fs::rename(host.path("new"), host.path("etc/kubernetes/pki/apiserver.crt")).unwrap();
     agent.report_when("the change", |r| r["machineRollout"]["notAfter"] == "2027-01-15T00:00:00Z");
 }
@@ -140,11 +96,11 @@ fn a_date_that_does_not_exist_is_removed_and_never_written_empty() {
     let server = ApiServer::start();
     let host = Host::bare("ubuntu");
     host.write("etc/kubernetes/pki/sa.pub", "");
-    host.write("etc/kubernetes/pki/custom.crt", Specimen::leaf("20300101000000Z").pem());
+    host.write("etc/kubernetes/pki/custom.crt", CertificateBuilder::leaf("20300101000000Z").pem());
     host.link(CURRENT, "x");
-    joined(&host, &server, &server.authority.client("system:node:cp-1", 2100));
+    join(&host, &server, &server.authority.client("system:node:cp-1", 2100));
     let agent = Agent::start(&host, AT_ONCE);
-    stands(&agent, "accepted");
+    publication_when(&agent, "accepted");
     let annotations = &server.wait_for_requests(2)[1].body["metadata"]["annotations"];
     assert!(annotations.as_object().unwrap().contains_key(EXPIRY) && annotations[EXPIRY].is_null());
     assert_eq!(annotations["expiryd.dev/status"], "degraded", "it has no apiserver.crt");
@@ -159,7 +115,7 @@ fn nothing_is_published_before_the_report_has_settled_or_while_it_waits() {
     let waiting = Host::bare("ubuntu");
     waiting.write("etc/kubernetes/pki/sa.pub", "");
     waiting.link(CURRENT, "x");
-    joined(&waiting, &server, &server.authority.client("system:node:cp-1", 2100));
+    join(&waiting, &server, &server.authority.client("system:node:cp-1", 2100));
     let other = Agent::start(&waiting, &format!("tick = \"1s\"\n{AT_ONCE}"));
     for agent in [&agent, &other] {
         let seen = agent.report()["observedAt"].clone();
@@ -174,7 +130,7 @@ fn a_degraded_report_is_published_with_its_last_good_date() {
     let server = ApiServer::start();
     let host = control_plane(&server);
     let agent = Agent::start(&host, AT_ONCE);
-    stands(&agent, "accepted");
+    publication_when(&agent, "accepted");
     host.write("etc/kubernetes/pki/apiserver-etcd-client.crt", "");
     let annotations = server.when("degraded", |node| node["expiryd.dev/status"] == "degraded");
     assert_eq!(annotations["expiryd.dev/earliest-expiry"], "2027-02-01T06:00:00Z");
@@ -211,7 +167,7 @@ fn after_a_restart_the_nodes_dates_move_no_later_whatever_hides_the_earliest() {
         host.write("etc/kubernetes/ca.crt", server.authority.pem());
         kubeconfig_with(&host, &format!("https://{}", server.address), "/etc/kubernetes/ca.crt");
         let apiserver = "etc/kubernetes/pki/apiserver.crt";
-        host.write(apiserver, Specimen::leaf("20261224000000Z").pem());
+        host.write(apiserver, CertificateBuilder::leaf("20261224000000Z").pem());
         let agent = Agent::start(&host, AT_ONCE);
         server.when("the date", |node| node[EXPIRY] == early);
         drop(agent);
@@ -220,20 +176,21 @@ fn after_a_restart_the_nodes_dates_move_no_later_whatever_hides_the_earliest() {
         for restart in 1..=2 {
             let agent = Agent::start(&host, &format!("{AT_ONCE}[limits]\nfiles = 100\n"));
             let held = server.when("a degraded report", |node| {
-                node["expiryd.dev/status"] == "degraded" && stands(&agent, "accepted").is_object()
+                node["expiryd.dev/status"] == "degraded"
+                    && publication_when(&agent, "accepted").is_object()
             });
             assert_eq!(held[EXPIRY], early, "{how}, restart {restart}");
             assert_eq!(held["expiryd.dev/earliest-expiry"], early, "{how}, restart {restart}");
             if how != "10,000 other files" {
                 assert_eq!(held["expiryd.dev/held"], "true", "{how}, restart {restart}");
                 assert_eq!(held["expiryd.dev/earliest-certificate"], format!("/{apiserver}"));
-                let message = stands(&agent, "accepted")["message"].clone();
+                let message = publication_when(&agent, "accepted")["message"].clone();
                 assert!(message.as_str().is_some_and(|m| m.contains("keeps")), "{message}");
             }
         }
         if how == "torn" {
             // The next good report says how it is.
-            host.write(apiserver, Specimen::leaf("20270601000000Z").pem());
+            host.write(apiserver, CertificateBuilder::leaf("20270601000000Z").pem());
             let _agent = Agent::start(&host, AT_ONCE);
             let good = server.when("a good report", |node| node["expiryd.dev/status"] == "ok");
             assert_eq!((&good[EXPIRY], &good["expiryd.dev/held"]), (&json!(renewed), &Value::Null));
@@ -248,7 +205,7 @@ fn an_agent_that_can_never_read_everything_follows_a_renewal() {
     host.write("etc/kubernetes/pki/broken.crt", "never a certificate");
     let apiserver = "etc/kubernetes/pki/apiserver.crt";
     for date in ["20261224000000Z", "20270124000000Z"] {
-        host.write(apiserver, Specimen::leaf(date).pem());
+        host.write(apiserver, CertificateBuilder::leaf(date).pem());
         let _agent = Agent::start(&host, AT_ONCE);
         let date = format!("{}-{}-{}T00:00:00Z", &date[..4], &date[4..6], &date[6..8]);
         let node = server.when(&date, |node| node[EXPIRY] == date.as_str());
@@ -266,9 +223,9 @@ fn a_worker_takes_back_what_a_worker_wrote_and_else_writes_nothing() {
         }
         server.annotate("somebody.else/key", "stays");
         let host = Host::like("ubuntu-worker");
-        joined(&host, &server, &server.authority.client("system:node:cp-1", 2100));
+        join(&host, &server, &server.authority.client("system:node:cp-1", 2100));
         let agent = Agent::start(&host, AT_ONCE);
-        stands(&agent, "accepted");
+        publication_when(&agent, "accepted");
         // The Node is read with a patch that changes nothing.
         let requests = server.requests();
         assert_eq!(requests[0].body, json!({}));
@@ -287,16 +244,16 @@ fn what_looks_like_a_worker_removes_no_date_from_a_control_planes_node_unless_it
     let host = Host::like("bottlerocket-control-plane-external-etcd");
     fs::remove_dir_all(host.path("var/lib/kubeadm")).unwrap();
     let kubelet = "etc/kubernetes/kubelet/kubeconfig";
-    joined(&host, &server, &server.authority.client("system:node:cp-1", 2100));
+    join(&host, &server, &server.authority.client("system:node:cp-1", 2100));
     fs::rename(host.path("etc/kubernetes/kubelet.conf"), host.path(kubelet)).unwrap();
     let agent = Agent::start(&host, AT_ONCE);
-    let message = stands(&agent, "failing")["message"].as_str().unwrap().to_owned();
+    let message = publication_when(&agent, "failing")["message"].as_str().unwrap().to_owned();
     assert!(message.contains("layout.role = \"worker\""), "{message}");
     assert_eq!(server.annotations(), before);
     drop(agent);
 
     let agent = Agent::start(&host, &format!("{AT_ONCE}[layout]\nrole = \"worker\"\n"));
-    stands(&agent, "accepted");
+    publication_when(&agent, "accepted");
     assert_eq!(server.annotations(), json!({}));
 }
 
@@ -304,7 +261,7 @@ fn what_looks_like_a_worker_removes_no_date_from_a_control_planes_node_unless_it
 fn a_machine_without_a_kubelet_is_off_which_is_said_once_and_no_error() {
     let host = Host::like("ubuntu-etcd");
     let agent = Agent::start(&host, AT_ONCE);
-    let off = stands(&agent, "off");
+    let off = publication_when(&agent, "off");
     assert!(off["message"].as_str().unwrap().contains("no Node of its own"));
     let lines = agent.log();
     let said = |l: &&Value| l["message"].as_str().is_some_and(|m| m.contains("node-annotations"));
@@ -318,9 +275,12 @@ fn the_next_request_uses_the_certificate_that_the_kubelet_rotated_to() {
     let server = ApiServer::start();
     let host = control_plane(&server);
     let agent = Agent::start(&host, AT_ONCE);
-    stands(&agent, "accepted");
+    publication_when(&agent, "accepted");
     rotate(&host, &server.authority.client("system:node:cp-1", 2101), "2");
-    host.write("etc/kubernetes/pki/apiserver.crt", Specimen::leaf("20270615000000Z").pem());
+    host.write(
+        "etc/kubernetes/pki/apiserver.crt",
+        CertificateBuilder::leaf("20270615000000Z").pem(),
+    );
     let requests = server.wait_for_requests(2);
     assert_ne!(requests[0].client, requests[1].client);
 }
@@ -371,7 +331,7 @@ fn a_slow_answer_is_an_answer() {
     server.instead(&[Instead::Dribble]);
     let host = control_plane(&server);
     let agent = Agent::start(&host, AT_ONCE);
-    stands(&agent, "accepted");
+    publication_when(&agent, "accepted");
     assert_eq!(server.requests().len(), 1);
 }
 
@@ -386,10 +346,10 @@ fn a_server_that_is_away_at_first_is_found_when_it_comes() {
     kubeconfig(&host, &format!("https://{address}"));
     rotate(&host, &authority.client("system:node:cp-1", 2100), "1");
     let agent = Agent::start(&host, AT_ONCE);
-    let failing = stands(&agent, "failing");
+    let failing = publication_when(&agent, "failing");
     assert!(failing["message"].as_str().unwrap().contains("cannot be reached"));
     let server = ApiServer::start_at(address, authority);
-    stands(&agent, "accepted");
+    publication_when(&agent, "accepted");
     assert_eq!(server.requests().len(), 1);
 }
 
@@ -399,7 +359,7 @@ fn a_server_that_the_clusters_ca_did_not_sign_is_told_nothing() {
     let host = control_plane(&server);
     host.write("etc/kubernetes/pki/ca.crt", Authority::new("kubernetes").pem());
     let agent = Agent::start(&host, AT_ONCE);
-    let failing = stands(&agent, "failing");
+    let failing = publication_when(&agent, "failing");
     assert!(failing["message"].as_str().unwrap().contains("TLS failed"), "{failing}");
     assert_eq!(server.requests().len(), 0);
 }
@@ -408,13 +368,13 @@ fn a_server_that_the_clusters_ca_did_not_sign_is_told_nothing() {
 fn an_expired_client_certificate_is_refused_and_the_new_one_taken() {
     let server = ApiServer::start();
     let host = Host::like("rhel-control-plane-external-etcd");
-    joined(&host, &server, &server.authority.client("system:node:cp-1", 2001));
+    join(&host, &server, &server.authority.client("system:node:cp-1", 2001));
     let agent = Agent::start(&host, AT_ONCE);
-    let failing = stands(&agent, "failing");
+    let failing = publication_when(&agent, "failing");
     assert!(failing["message"].as_str().unwrap().contains("failed"), "{failing}");
     assert_eq!(server.requests().len(), 0);
     rotate(&host, &server.authority.client("system:node:cp-1", 2100), "2");
-    stands(&agent, "accepted");
+    publication_when(&agent, "accepted");
 }
 
 #[test]
@@ -424,14 +384,11 @@ fn an_identity_that_cannot_be_used_says_which_part_is_wrong() {
         let host = control_plane(&server);
         change(&host);
         let agent = Agent::start(&host, AT_ONCE);
-        stands(&agent, "failing")["message"].as_str().unwrap().to_owned()
+        publication_when(&agent, "failing")["message"].as_str().unwrap().to_owned()
     };
     let conf = "etc/kubernetes/kubelet.conf";
     for (change, words) in [
-        (
-            &(|host: &Host| host.write(conf, "{[")) as &dyn Fn(&Host),
-            "it is no readable YAML kubeconfig",
-        ),
+        (&(|host: &Host| host.write(conf, "{[")) as &dyn Fn(&Host), "it is not a valid kubeconfig"),
         (&|host| host.write("etc/kubernetes/pki/ca.crt", ""), "no usable CA certificate"),
         (
             &|host| host.remove(CURRENT),
@@ -463,7 +420,7 @@ fn two_agents_of_one_node_do_not_fight() {
     let first = Agent::start(&host, &format!("tick = \"1s\"\n{AT_ONCE}"));
     let second = Agent::start(&host, &format!("tick = \"1s\"\n{AT_ONCE}"));
     for agent in [&first, &second] {
-        stands(agent, "accepted");
+        publication_when(agent, "accepted");
         let seen = agent.report()["observedAt"].clone();
         agent.report_when("another look", |r| r["observedAt"].as_str() > seen.as_str());
     }
@@ -475,7 +432,7 @@ fn nothing_is_removed_when_the_agent_stops() {
     let server = ApiServer::start();
     let host = control_plane(&server);
     let mut agent = Agent::start(&host, AT_ONCE);
-    stands(&agent, "accepted");
+    publication_when(&agent, "accepted");
     agent.signal("TERM");
     assert_eq!(agent.ended(), Some(0));
     assert_eq!(server.requests().len(), 1);
@@ -486,7 +443,10 @@ fn nothing_is_removed_when_the_agent_stops() {
 fn the_condition_and_the_event_are_written_when_they_are_wanted_and_the_window_is_entered() {
     let server = ApiServer::start();
     let host = control_plane(&server);
-    host.write("etc/kubernetes/pki/apiserver.crt", Specimen::leaf("20200101000000Z").pem());
+    host.write(
+        "etc/kubernetes/pki/apiserver.crt",
+        CertificateBuilder::leaf("20200101000000Z").pem(),
+    );
     let more = "condition-window = \"30d\"\nevent = true\n";
     let _agent = Agent::start(&host, &format!("{AT_ONCE}{more}"));
     let requests = server.wait_for_requests(3);
@@ -516,7 +476,7 @@ fn the_condition_turned_when_the_node_says_so_also_after_a_restart() {
     let agent = Agent::start(&host, &options);
     let first = turned(&server);
     drop(agent);
-    wait_for("another second", || (Timestamp::now().to_string() != first).then_some(()));
+    wait_for("another second", || (expiryd::clock::now().to_string() != first).then_some(()));
     let requests = server.requests().len();
     let _agent = Agent::start(&host, &options);
     server.wait_for_requests(requests + 2);
@@ -534,7 +494,7 @@ fn the_condition_is_withdrawn_when_nobody_wants_it_any_more_or_the_machine_is_a_
         drop(agent);
         let (host, options) = if worker {
             let worker = Host::like("ubuntu-worker");
-            joined(&worker, &server, &server.authority.client("system:node:cp-1", 2100));
+            join(&worker, &server, &server.authority.client("system:node:cp-1", 2100));
             (worker, format!("{AT_ONCE}{option}[layout]\nrole = \"worker\"\n"))
         } else {
             (host, AT_ONCE.to_owned())
@@ -560,7 +520,7 @@ fn a_kubeconfig_of_another_node_gets_nothing_of_this_machine_written() {
     let text = fs::read_to_string(host.path(conf)).unwrap();
     host.write(conf, text.replace(CURRENT, path));
     let agent = Agent::start(&host, AT_ONCE);
-    let message = stands(&agent, "failing")["message"].as_str().unwrap().to_owned();
+    let message = publication_when(&agent, "failing")["message"].as_str().unwrap().to_owned();
     assert!(message.contains("cp-2") && message.contains("cp-1"), "{message}");
     assert_eq!(server.requests().len(), 0);
 }

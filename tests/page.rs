@@ -1,7 +1,7 @@
 //! The page for a person.
 
-use crate::harness::{Agent, Host};
-use crate::specimen::Specimen;
+use testkit::certificate::CertificateBuilder;
+use testkit::{Agent, Host};
 
 #[test]
 fn it_shows_the_earliest_who_renews_it_and_loads_nothing() {
@@ -25,7 +25,8 @@ fn nothing_that_a_certificate_says_becomes_markup() {
     let host = Host::like("ubuntu-etcd");
     let hostile = "</style><script>alert(1)</script>\"'&";
     let issuer = hostile.as_bytes().to_vec();
-    let certificate = Specimen { issuer, ..Specimen::leaf("20300101000000Z").named(hostile) };
+    let certificate =
+        CertificateBuilder { issuer, ..CertificateBuilder::leaf("20300101000000Z").named(hostile) };
     host.write("etc/etcd/pki/server.crt", certificate.pem());
     host.write("etc/etcd/pki/<img src=x onerror=alert(1)>.crt", "nothing");
     let agent = Agent::start(&host, "");
@@ -44,7 +45,7 @@ fn it_is_whole_with_no_certificate_and_with_500() {
     let none = agent.get("/").body;
     assert!(none.contains("there is no certificate to report yet") && none.ends_with("</html>"));
 
-    let pem = Specimen::leaf("20300101000000Z").pem();
+    let pem = CertificateBuilder::leaf("20300101000000Z").pem();
     for n in 0..500 {
         host.write(&format!("etc/etcd/pki/{n}.crt"), &pem);
     }

@@ -1,11 +1,12 @@
 //! What holds for every file, however it was shuffled, cut or damaged.
 
-use expiryd::clock::Timestamp;
-use expiryd::pki::{Contents, Kind, read};
+use expiryd::host_root::HostPath;
+use expiryd::pki::{Contents, read};
+use expiryd_api::{SourceKind, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-use crate::specimen::{Specimen, pem};
+use testkit::certificate::{CertificateBuilder, pem};
 
 /// A part of a file, as operators and their tools write them.
 #[derive(Debug, Clone)]
@@ -20,7 +21,7 @@ enum Piece {
 
 impl Piece {
     fn bytes(&self) -> Vec<u8> {
-        let leaf = |year: &u16| Specimen::leaf(&format!("{year}0101000000Z"));
+        let leaf = |year: &u16| CertificateBuilder::leaf(&format!("{year}0101000000Z"));
         match self {
             Self::Good(year) => leaf(year).pem().into_bytes(),
             Self::Der(year) => leaf(year).der(),
@@ -70,9 +71,9 @@ fn end_of(year: u16) -> Timestamp {
     Timestamp::parse(&format!("{year}-01-01T00:00:00Z")).unwrap()
 }
 
-/// Certificates and faults that have a place among them.
+/// Certificates and problems that have a place among them.
 fn shown(contents: &Contents) -> usize {
-    contents.certificates.len() + contents.faults.iter().filter(|f| f.index.is_some()).count()
+    contents.certificates.len() + contents.problems.iter().filter(|f| f.index.is_some()).count()
 }
 
 proptest! {
@@ -84,7 +85,7 @@ proptest! {
 
     #[test]
     fn every_certificate_of_a_file_is_read_or_named(pieces in prop::collection::vec(piece(), 0..12)) {
-        let contents = read(Kind::File, &file(&pieces));
+        let contents = read(&HostPath::root(), SourceKind::File, &file(&pieces));
         prop_assert_eq!(shown(&contents), pieces.iter().filter(|p| p.must_show()).count());
         let readable: Vec<_> = pieces.iter().filter_map(Piece::readable).map(end_of).collect();
         prop_assert_eq!(ends(&contents), readable);
@@ -92,9 +93,9 @@ proptest! {
 
     #[test]
     fn indexes_are_distinct_and_count_from_0(pieces in prop::collection::vec(piece(), 1..12)) {
-        let contents = read(Kind::File, &file(&pieces));
+        let contents = read(&HostPath::root(), SourceKind::File, &file(&pieces));
         let mut indexes: Vec<_> = contents.certificates.iter().map(|(i, _)| *i)
-            .chain(contents.faults.iter().filter_map(|f| f.index)).collect();
+            .chain(contents.problems.iter().filter_map(|f| f.index)).collect();
         indexes.sort_unstable();
         prop_assert_eq!(&indexes, &(0..indexes.len()).collect::<Vec<_>>());
     }
@@ -105,7 +106,7 @@ proptest! {
     ) {
         let whole = file(&years.iter().copied().map(Piece::Good).collect::<Vec<_>>());
         let at = cut.index(whole.len());
-        let contents = read(Kind::File, &whole[..at]);
+        let contents = read(&HostPath::root(), SourceKind::File, &whole[..at]);
         let expected: Vec<_> = years.iter().copied().map(end_of).collect();
         let complete = ends(&contents);
         prop_assert_eq!(&complete[..], &expected[..complete.len()]);
@@ -124,15 +125,15 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        for kind in [Kind::File, Kind::Kubeconfig, Kind::Kubelet] {
-            let contents = read(kind, &bytes);
-            prop_assert!(!contents.certificates.is_empty() || !contents.faults.is_empty());
+        for kind in [SourceKind::File, SourceKind::Kubeconfig, SourceKind::Kubelet] {
+            let contents = read(&HostPath::root(), kind, &bytes);
+            prop_assert!(!contents.certificates.is_empty() || !contents.problems.is_empty());
         }
     }
 
     #[test]
     fn noise_is_a_problem_and_not_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-        let contents = read(Kind::File, &bytes);
-        prop_assert!(contents.certificates.is_empty() && !contents.faults.is_empty());
+        let contents = read(&HostPath::root(), SourceKind::File, &bytes);
+        prop_assert!(contents.certificates.is_empty() && !contents.problems.is_empty());
     }
 }

@@ -5,8 +5,8 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::harness::{Agent, Host, earliest, wait_for};
-use crate::specimen::Specimen;
+use testkit::certificate::CertificateBuilder;
+use testkit::{Agent, Host, earliest, wait_for};
 
 const NEW: &str = "20281201000000Z";
 
@@ -30,10 +30,10 @@ impl Replay {
 
     /// Does one step, lets the agent look, and makes sure that the old date is still there.
     fn step(&self, what: &str, step: impl FnOnce(&Host)) {
-        let looks = || self.agent.log().iter().filter(|line| line["message"] == "looked").count();
-        let before = looks();
+        let scans = || self.agent.log().iter().filter(|line| line["message"] == "scanned").count();
+        let before = scans();
         step(&self.host);
-        wait_for("a look", || (looks() > before).then_some(()));
+        wait_for("a scan", || (scans() > before).then_some(()));
         let answer = self.agent.get("/expiry");
         assert_eq!(answer.status, 200, "{what}");
         let report: Value = serde_json::from_str(&answer.body).unwrap();
@@ -64,7 +64,7 @@ impl Replay {
 }
 
 fn leaf() -> String {
-    Specimen::leaf(NEW).pem()
+    CertificateBuilder::leaf(NEW).pem()
 }
 
 /// A kubeconfig with a new certificate.
@@ -105,7 +105,7 @@ fn kubeadm_certs_renew_all_on_a_stacked_control_plane() {
 }
 
 #[test]
-fn kubeadm_certs_renew_with_external_etcd_leaves_the_earliest_to_the_etcd_roll_out() {
+fn kubeadm_certs_renew_with_external_etcd_leaves_the_earliest_to_the_etcd_rollout() {
     let certificates = ["apiserver.crt", "apiserver-kubelet-client.crt", "front-proxy-client.crt"];
     let node = "rhel-control-plane-external-etcd";
     kubeadm_renews(node, "/etc/kubernetes", &certificates, "apiserver-etcd-client.crt");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Agent, Host, expiryd, project};
+use testkit::{Agent, Host, expiryd, project};
 
 fn document(path: &str) -> String {
     fs::read_to_string(project(path)).unwrap()

@@ -5,8 +5,8 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::process::Command;
 
-use crate::harness::{Agent, Host, wait_for};
-use crate::specimen::Specimen;
+use testkit::certificate::CertificateBuilder;
+use testkit::{Agent, Host, wait_for};
 
 fn said(agent: &Agent, words: &str) -> bool {
     agent.log().iter().any(|line| line["message"].as_str().is_some_and(|m| m.contains(words)))
@@ -28,7 +28,7 @@ fn sigterm_and_sigint_end_it_with_0_while_connections_are_open() {
 #[test]
 fn sighup_puts_a_new_configuration_into_force() {
     let host = Host::like("ubuntu-etcd");
-    host.write("opt/extra.pem", Specimen::leaf("20270101000000Z").pem());
+    host.write("opt/extra.pem", CertificateBuilder::leaf("20270101000000Z").pem());
     let agent = Agent::start(&host, "");
     assert_eq!(agent.report()["earliest"]["path"], "/etc/etcd/pki/server.crt");
     fs::write(host.configuration(), "[[source]]\nfile = \"/opt/extra.pem\"\n").unwrap();
@@ -40,7 +40,7 @@ fn sighup_puts_a_new_configuration_into_force() {
 #[test]
 fn sighup_with_a_wrong_configuration_keeps_the_old_one_and_says_why() {
     let host = Host::like("ubuntu-etcd");
-    host.write("opt/extra.pem", Specimen::leaf("20270101000000Z").pem());
+    host.write("opt/extra.pem", CertificateBuilder::leaf("20270101000000Z").pem());
     let agent = Agent::start(&host, "[[source]]\nfile = \"/opt/extra.pem\"\n");
     agent.report();
     fs::write(host.configuration(), "tick = \"never\"\n").unwrap();

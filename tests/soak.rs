@@ -5,10 +5,10 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use crate::api_server::{ApiServer, Instead};
-use crate::harness::{Agent, Host, status, wait_for};
-use crate::node::{kubeconfig, rotate};
-use crate::specimen::Specimen;
+use testkit::api_server::{ApiServer, Instead};
+use testkit::certificate::CertificateBuilder;
+use testkit::kubelet::{kubeconfig, rotate};
+use testkit::{Agent, Host, status, wait_for};
 
 /// An hour with a renewal every ten seconds.
 const CYCLES: u32 = 360;
@@ -56,9 +56,9 @@ fn an_hour_of_churn_leaves_memory_descriptors_and_threads_as_they_were() {
 
     let mut warm = None;
     for cycle in 1..=CYCLES {
-        // A renewal, as kubeadm writes: each changes what a roll-out waits for, and so is told.
+        // A renewal, as kubeadm writes: each changes what a rollout waits for, and so is told.
         let (month, day) = day(cycle);
-        let new = Specimen::leaf(&format!("2026{month:02}{day:02}000000Z")).pem();
+        let new = CertificateBuilder::leaf(&format!("2026{month:02}{day:02}000000Z")).pem();
         let date = format!("2026-{month:02}-{day:02}");
         for part in [&new[..0], &new[..new.len() / 2], &new] {
             host.write(FILE, part);

@@ -13,8 +13,8 @@ use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
 };
 
-use crate::authority::{Authority, Pair};
-use crate::harness::{Agent, Answer, Host, expiryd, problems, skip, wait_for};
+use testkit::authority::{Authority, Pair};
+use testkit::{Agent, Answer, Host, expiryd, problems, skip, wait_for};
 
 const PKI: &str = "etc/etcd/pki";
 
@@ -250,7 +250,7 @@ fn what_cannot_be_used_is_named_and_the_old_pair_stays() {
         let problem = all.iter().find(|p| p["reason"] == "tls-unavailable").unwrap();
         assert_eq!(problem["path"], format!("/{path}"));
         let message = problem["message"].as_str().unwrap();
-        assert!(message.contains(why) && message.contains("what was in force"), "{message}");
+        assert!(message.contains(why) && message.contains("stays in use"), "{message}");
         assert_eq!(etcd.client(Some(&controller)).get(public, "/expiry").unwrap().status, 200);
         etcd.host.write(&path, good);
         agent.report_when("the good file", |report| problems(report).is_empty());

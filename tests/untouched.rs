@@ -8,7 +8,7 @@ use std::process::Command;
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-use crate::harness::{Agent, Host, NOW, expiryd, nodes, strace};
+use testkit::{Agent, Host, NOW, expiryd, nodes, strace};
 
 /// Every file beneath a directory with its content, mode, owner and times; access times are left
 /// out, reading may change those.

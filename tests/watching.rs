@@ -5,14 +5,14 @@ use std::panic::AssertUnwindSafe;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{Agent, Host, PATIENCE, expiryd, problems, skip, wait_for, wait_up_to};
-use crate::specimen::Specimen;
+use testkit::certificate::CertificateBuilder;
+use testkit::{Agent, Host, PATIENCE, expiryd, problems, skip, wait_for, wait_up_to};
 
 /// Only inotify can show a change before the test gives up.
 const NO_TICK: &str = "tick = \"1h\"\n";
 
 fn leaf(year: u16) -> String {
-    Specimen::leaf(&format!("{year}0101000000Z")).pem()
+    CertificateBuilder::leaf(&format!("{year}0101000000Z")).pem()
 }
 
 fn sees(agent: &Agent, year: u16) {
@@ -144,25 +144,25 @@ fn a_mount_over_the_pki_is_noticed_without_a_tick() {
 }
 
 #[test]
-fn its_own_reading_does_not_make_it_look_again() {
+fn its_own_reading_does_not_make_it_scan_again() {
     let host = Host::like("ubuntu-etcd");
     let agent = Agent::start(
         &host,
         "tick = \"1s\"\nsettle = \"0s\"\ndebounce = \"0s\"\nlog-level = \"debug\"\n",
     );
-    let looks = || agent.log().iter().filter(|line| line["message"] == "looked").count();
-    wait_for("the first looks", || (looks() >= 2).then_some(()));
+    let scans = || agent.log().iter().filter(|line| line["message"] == "scanned").count();
+    wait_for("the first scans", || (scans() >= 2).then_some(()));
     let seconds = |report: &serde_json::Value| {
         report["observedAt"].as_str().unwrap().split(['T', 'Z']).nth(1).unwrap().to_owned()
     };
     let mut times = std::collections::BTreeSet::from([seconds(&agent.report())]);
-    let before = looks();
+    let before = scans();
     wait_for("three ticks", || {
         times.insert(seconds(&agent.report()));
         (times.len() > 3).then_some(())
     });
-    // A look that led to the next one would have made thousands.
-    assert!(looks() - before < 20, "{} looks", looks() - before);
+    // A scan that led to the next one would have made thousands.
+    assert!(scans() - before < 20, "{} scans", scans() - before);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Closed lists of words: an enum whose values have one name each, in reports, metrics,
 //! configuration and on the command line.
 
+/// Declares such an enum. `serde` has to be a dependency of the crate that uses it.
+#[macro_export]
 macro_rules! closed_list {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$meta])*
@@ -48,4 +50,3 @@ macro_rules! closed_list {
         }
     };
 }
-pub(crate) use closed_list;

@@ -1,13 +1,14 @@
 //! How a publisher that talks to others is getting on: part of every report.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
-use crate::clock::Timestamp;
-use crate::closed_list::closed_list;
+use crate::{Timestamp, closed_list};
 
 closed_list! {
-    /// Where a publisher stands.
-    State {
+    /// The state of a publication.
+    PublicationState {
         /// It has nobody to talk to, which is no error: an etcd machine has no Node.
         Off = "off",
         /// It has not yet said what it has to say.
@@ -19,14 +20,14 @@ closed_list! {
     }
 }
 
-/// One publisher's state.
+/// One publication.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Publication {
     /// What is published, such as `node-annotations`.
-    pub name: &'static str,
-    /// Where it stands.
-    pub state: State,
+    pub name: Cow<'static, str>,
+    /// Its state.
+    pub state: PublicationState,
     /// When something was last accepted by the other side.
     pub last_success: Option<Timestamp>,
     /// Why it is off or failing, as a sentence for the operator.

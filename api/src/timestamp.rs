@@ -1,7 +1,6 @@
 //! Points in time: seconds since 1970 in UTC, and their one written form (RFC 3339, `Z`).
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
@@ -26,16 +25,6 @@ impl Timestamp {
         self.0
     }
 
-    /// The wall clock's time. Decisions never call this: they are handed the time.
-    #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
-    pub fn now() -> Self {
-        let seconds = |d: Duration| i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
-        Self(match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(since) => seconds(since),
-            Err(before) => -seconds(before.duration()),
-        })
-    }
-
     /// Reads RFC 3339, with any offset; a fraction of a second is dropped.
     ///
     /// # Errors
@@ -58,17 +47,8 @@ impl fmt::Display for Timestamp {
         const LAST: i64 = 253_402_300_799; // 9999-12-31T23:59:59Z
         let t = OffsetDateTime::from_unix_timestamp(self.0.clamp(FIRST, LAST))
             .unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        let (date, clock) = (t.date(), t.time());
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
-            date.year(),
-            u8::from(date.month()),
-            date.day(),
-            clock.hour(),
-            clock.minute(),
-            clock.second()
-        )
+        // Every year of four digits can be written so.
+        f.write_str(&t.format(&Rfc3339).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -76,18 +56,6 @@ impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
-}
-
-/// The two clocks a scan is stamped with.
-///
-/// Settling and graces are measured on the monotonic one, so that setting the wall clock
-/// neither shortens nor stretches them; the wall clock only dates what people read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
-    /// Time since an arbitrary start, never going back.
-    pub monotonic: Duration,
-    /// The date and time of day.
-    pub wall: Timestamp,
 }
 
 #[cfg(test)]

@@ -12,15 +12,6 @@
     reason = "it is a benchmark"
 )]
 
-#[path = "../../tests/api_server.rs"]
-mod api_server;
-#[path = "../../tests/authority.rs"]
-mod authority;
-#[path = "../../tests/harness.rs"]
-mod harness;
-#[path = "../../src/pki/specimen.rs"]
-mod specimen;
-
 mod scrape;
 mod server;
 
@@ -32,7 +23,6 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use harness::status;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -41,7 +31,9 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::resource::{UsageWho, getrusage};
 use server::{Connection, Server, agent, rate, row};
-use specimen::Specimen;
+use testkit::api_server;
+use testkit::certificate::CertificateBuilder;
+use testkit::status;
 
 const NODE: &str = "tests/nodes/ubuntu-control-plane-stacked-etcd";
 const HELLO: &str = "--hello";
@@ -90,7 +82,7 @@ fn check() {
 
 fn publishing() {
     let server = api_server::ApiServer::start();
-    let host = harness::Host::like("ubuntu-control-plane-stacked-etcd");
+    let host = testkit::Host::like("ubuntu-control-plane-stacked-etcd");
     let client = server.authority.client("system:node:cp-1", 2100);
     host.write("kubelet.pem", client.certificate + &client.key);
     host.write("etc/kubernetes/pki/ca.crt", server.authority.pem());
@@ -104,7 +96,7 @@ fn publishing() {
             server.address
         ),
     );
-    let agent = harness::Agent::start(&host, "settle = \"0s\"\n[node]\nspread = \"0s\"\n");
+    let agent = testkit::Agent::start(&host, "settle = \"0s\"\n[node]\nspread = \"0s\"\n");
     agent.report_when("an accepted patch", |r| r["publications"][0]["state"] == "accepted");
     sleep(Duration::from_secs(3));
     let resident = format!("{} kB", status(agent.pid(), "VmRSS"));
@@ -160,11 +152,12 @@ fn change() {
     let file = node.path().join("etc/etcd/pki/server.crt");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     let write = |year: u16| {
-        fs::write(&file, Specimen::leaf(&format!("{year}0101000000Z")).pem()).unwrap();
+        fs::write(&file, CertificateBuilder::leaf(&format!("{year}0101000000Z")).pem()).unwrap();
     };
     write(2030);
     // Without it the machine would not be whole, and the answer would say so.
-    fs::write(file.with_file_name("peer.crt"), Specimen::leaf("20500101000000Z").pem()).unwrap();
+    fs::write(file.with_file_name("peer.crt"), CertificateBuilder::leaf("20500101000000Z").pem())
+        .unwrap();
     let server = agent(node.path(), &[]);
     let mut connection = Connection::to(server.address, "/expiry?format=text");
     while connection.get() != b"2030-01-01T00:00:00Z\n" {}

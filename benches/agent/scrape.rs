@@ -7,9 +7,9 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
-use crate::harness::Host;
 use crate::server::{Connection, Server, agent, rate, row};
-use crate::specimen::Specimen;
+use testkit::Host;
+use testkit::certificate::CertificateBuilder;
 
 pub fn metrics() {
     // An API server that cannot be reached is tried again and again, which is no cost of a scrape.
@@ -30,7 +30,7 @@ pub fn metrics() {
 
     let host = Host::bare("ubuntu");
     for n in 0..1_000 {
-        let leaf = Specimen::leaf("20300101000000Z").named(&format!("leaf {n}"));
+        let leaf = CertificateBuilder::leaf("20300101000000Z").named(&format!("leaf {n}"));
         host.write(&format!("etc/etcd/pki/{n:04}.crt"), leaf.pem());
     }
     let server = agent(host.root(), &quiet);

@@ -70,7 +70,7 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Println(decide(r, time.Now()))
-	// The other roll-outs are not this Machine's: rolling it would install the same certificate again.
+	// The other rollouts are not this Machine's: rolling it would install the same certificate again.
 	if r.Earliest != nil && r.Earliest.RenewedBy == "etcd-rollout" {
 		fmt.Println("roll etcd before", r.Earliest.NotAfter.UTC().Format(time.RFC3339))
 	}

@@ -8,10 +8,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use expiryd::clock::Timestamp;
+use expiryd::clock;
+use expiryd_api::Timestamp;
 use serde_json::Value;
 
-/// A report that is older than this says nothing: expiryd looks every five minutes.
+/// A report that is older than this says nothing: expiryd scans every five minutes.
 const FRESH: i64 = 30 * 60;
 
 /// What to do with the Machine's `machine.cluster.x-k8s.io/certificates-expiry`.
@@ -21,7 +22,7 @@ enum Decision {
     Set(String),
     /// Set it unless it holds an earlier date: something could not be read, so it may be too late.
     SetIfEarlier(String),
-    /// Take it away: there is nothing that a roll-out would renew.
+    /// Take it away: there is nothing that a rollout would renew.
     Remove,
     /// Leave it as it is.
     Leave(&'static str),
@@ -56,13 +57,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     stream.read_to_string(&mut answer)?;
     let (_, body) = answer.split_once("\r\n\r\n").ok_or("the answer has no body")?;
     let report: Value = serde_json::from_str(body)?;
-    match decide(&report, Timestamp::now()) {
+    match decide(&report, clock::now()) {
         Decision::Set(date) => println!("set {date}"),
         Decision::SetIfEarlier(date) => println!("set if earlier {date}"),
         Decision::Remove => println!("remove"),
         Decision::Leave(why) => println!("leave: {why}"),
     }
-    // The other roll-outs are not this Machine's: rolling it would install the same certificate again.
+    // The other rollouts are not this Machine's: rolling it would install the same certificate again.
     let earliest = |field| report.pointer(field).and_then(Value::as_str);
     if earliest("/earliest/renewedBy") == Some("etcd-rollout") {
         println!("roll etcd before {}", earliest("/earliest/notAfter").unwrap_or_default());

@@ -4,25 +4,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use expiryd::clock::{Moment, Timestamp};
+use expiryd::clock::Moment;
+use expiryd::config::Timing;
 use expiryd::host_root::HostPath;
-use expiryd::inventory::{Settling, Timing};
+use expiryd::inventory::Stabilizer;
 use expiryd::layout::Layout;
-use expiryd::pki::renewal::{EtcdTopology, Role, Slot};
+use expiryd::layout::known_files::Origin;
 use expiryd::pki::read;
 use expiryd::report::Report;
 use expiryd::scan::{File, Scan};
+use expiryd_api::{EtcdTopology, Role, Timestamp};
 
 /// When every report is made.
 pub const NOW: i64 = 1_800_000_000;
 
 /// The settled report of a control plane with these files.
 pub fn report(certificate: &[u8], authority: &[u8], kubeconfig: &[u8]) -> Report {
-    let file = |path: &str, slot: Slot, bytes| {
+    let file = |path: &str, origin: Origin, bytes| {
         let name = path.rsplit('/').next().unwrap_or(path).as_bytes().to_vec();
-        let kind = slot.kind();
-        let contents = Arc::new(read(kind, bytes));
-        (HostPath::root().join(path), File { slot, kind, name, contents })
+        let kind = origin.kind();
+        let contents = Arc::new(read(&HostPath::root(), kind, bytes));
+        (HostPath::root().join(path), File { origin, kind, name, contents })
     };
     let scan = Scan {
         layout: Layout {
@@ -39,14 +41,14 @@ pub fn report(certificate: &[u8], authority: &[u8], kubeconfig: &[u8]) -> Report
             places: Vec::new(),
         },
         files: BTreeMap::from([
-            file("etc/kubernetes/pki/apiserver.crt", Slot::ControlPlanePki, certificate),
-            file("etc/kubernetes/pki/ca.crt", Slot::ControlPlanePki, authority),
-            file("etc/kubernetes/admin.conf", Slot::ControlPlaneKubeconfig, kubeconfig),
+            file("etc/kubernetes/pki/apiserver.crt", Origin::ControlPlanePki, certificate),
+            file("etc/kubernetes/pki/ca.crt", Origin::ControlPlanePki, authority),
+            file("etc/kubernetes/admin.conf", Origin::ControlPlaneKubeconfig, kubeconfig),
         ]),
         parsed: 3,
     };
     let timing = Timing { settle: Duration::ZERO, grace: Duration::ZERO };
     let wall = Timestamp::from_unix(NOW);
-    let inventory = Settling::new(timing).take(scan, Moment { monotonic: Duration::ZERO, wall });
-    Report::of(inventory, Vec::new(), wall)
+    let inventory = Stabilizer::new(timing).observe(scan, Moment { monotonic: Duration::ZERO, wall });
+    Report::new(inventory, Vec::new(), Vec::new(), wall)
 }

@@ -2,8 +2,8 @@
 //! when it is read again, and every other form of it can be rendered.
 #![no_main]
 
-use expiryd::clock::Timestamp;
-use expiryd::publish::{html, json, metrics};
+use expiryd::render::{html, json, metrics};
+use expiryd_api::Timestamp;
 use expiryd_fuzz::{NOW, report};
 use libfuzzer_sys::fuzz_target;
 

@@ -27,14 +27,14 @@ end
 complete -c expiryd -n "__fish_expiryd_needs_command" -s h -l help -d 'Print help'
 complete -c expiryd -n "__fish_expiryd_needs_command" -s V -l version -d 'Print version'
 complete -c expiryd -n "__fish_expiryd_needs_command" -f -a "run" -d 'Watch the certificates and serve the report until told to stop'
-complete -c expiryd -n "__fish_expiryd_needs_command" -f -a "check" -d 'Look once and print the report'
+complete -c expiryd -n "__fish_expiryd_needs_command" -f -a "check" -d 'Scan once and print the report'
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l config -d 'Configuration file [default: /etc/expiryd/expiryd.toml if it is there]' -r -F
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l host-root -d 'Directory that stands for the node\'s / [default: /.bottlerocket/rootfs if it is there, else /]' -r -F
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l role -d 'What this machine is, instead of what is found' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l etcd-topology -d 'Where its etcd runs, instead of what is found' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l source -d 'One more source, of kind file, directory, glob or kubeconfig; can be repeated' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l listen -d 'Address of the HTTP endpoint; can be repeated [default: 127.0.0.1:9797]' -r
-complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l tls -d 'Encrypt what other machines reach with this machine\'s own server.crt, server.key and ca.crt' -r -f -a "etcd\t'See [`crate::publish::http::tls::Files::Etcd`]'"
+complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l tls -d 'Encrypt what other machines reach with this machine\'s own server.crt, server.key and ca.crt' -r -f -a "etcd\t'See [`super::TlsFiles::Etcd`]'"
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l log-format -d 'How log lines are written: auto, text or json' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l log-level -d 'Which log lines are written: error, warn, info or debug' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l allow-plaintext -d 'Serve addresses that other machines reach although nothing is encrypted'
@@ -57,7 +57,7 @@ complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l role -d 'What 
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l etcd-topology -d 'Where its etcd runs, instead of what is found' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l source -d 'One more source, of kind file, directory, glob or kubeconfig; can be repeated' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l listen -d 'Address of the HTTP endpoint; can be repeated [default: 127.0.0.1:9797]' -r
-complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l tls -d 'Encrypt what other machines reach with this machine\'s own server.crt, server.key and ca.crt' -r -f -a "etcd\t'See [`crate::publish::http::tls::Files::Etcd`]'"
+complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l tls -d 'Encrypt what other machines reach with this machine\'s own server.crt, server.key and ca.crt' -r -f -a "etcd\t'See [`super::TlsFiles::Etcd`]'"
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l log-format -d 'How log lines are written: auto, text or json' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l log-level -d 'Which log lines are written: error, warn, info or debug' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l allow-plaintext -d 'Serve addresses that other machines reach although nothing is encrypted'

@@ -12,12 +12,11 @@ use tracing::info;
 
 use crate::config::{Config, refuse_plaintext};
 use crate::failure::Failure;
-use crate::publish::http::tls::Tls;
-
-use crate::publish::http::{self, Answers, Connections};
+use crate::http::{self, Answers, Connections};
+use crate::tls::Tls;
 
 /// How long open connections may take to end; within the second that a stop may take.
-const FAREWELL: Duration = Duration::from_millis(700);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// Connections that the kernel keeps for the agent to take. When there is no room the kernel lets a
 /// client wait for a second, which a flood must not do to a probe; net.core.somaxconn bounds it too.
@@ -34,7 +33,7 @@ pub(super) struct Endpoints {
     /// By the address that was asked for; dropping the sender stops the server.
     open: BTreeMap<SocketAddr, watch::Sender<bool>>,
     /// Servers of sockets that the service manager bound; these stay.
-    adopted: BTreeMap<SocketAddr, watch::Sender<bool>>,
+    inherited: BTreeMap<SocketAddr, watch::Sender<bool>>,
     tls: watch::Sender<Tls>,
     servers: JoinSet<()>,
 }
@@ -45,7 +44,7 @@ impl Endpoints {
             answers,
             connections: Arc::new(Connections::new(1, SILENT)),
             open: BTreeMap::new(),
-            adopted: BTreeMap::new(),
+            inherited: BTreeMap::new(),
             tls: watch::Sender::new(Tls::Missing),
             servers: JoinSet::new(),
         }
@@ -56,15 +55,15 @@ impl Endpoints {
     ///
     /// # Errors
     /// The socket or an address cannot be used, or the configuration forbids it.
-    pub(super) fn adopt(&mut self, socket: std::net::TcpListener) -> Result<(), Failure> {
-        let adopted = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
-        let (listener, address) = adopted
+    pub(super) fn serve_inherited(&mut self, socket: std::net::TcpListener) -> Result<(), Failure> {
+        let inherited = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
+        let (listener, address) = inherited
             .and_then(|listener| listener.local_addr().map(|address| (listener, address)))
             .map_err(|error| {
                 Failure::Address(format!("the service manager's socket cannot be used: {error}"))
             })?;
         let stop = self.serve(listener);
-        self.adopted.insert(address, stop);
+        self.inherited.insert(address, stop);
         Ok(())
     }
 
@@ -74,10 +73,10 @@ impl Endpoints {
     /// # Errors
     /// The socket or an address cannot be used, or the configuration forbids it.
     pub(super) fn listen(&mut self, config: &Config, tls: Tls) -> Result<(), Failure> {
-        let wanted = if self.adopted.is_empty() { &config.listen } else { &Vec::new() };
+        let wanted = if self.inherited.is_empty() { &config.listen } else { &Vec::new() };
         if config.tls.is_none() && !config.allow_plaintext {
-            let adopted: Vec<_> = self.adopted.keys().copied().collect();
-            refuse_plaintext(&adopted).map_err(|why| {
+            let inherited: Vec<_> = self.inherited.keys().copied().collect();
+            refuse_plaintext(&inherited).map_err(|why| {
                 Failure::Configuration(format!("the service manager's socket: {why}"))
             })?;
         }
@@ -92,7 +91,7 @@ impl Endpoints {
             bound.push((*address, listener));
         }
         self.connections.limit(config.connections);
-        self.secure(tls);
+        self.set_tls(tls);
         self.open.retain(|address, _| wanted.contains(address));
         for (address, listener) in bound {
             let stop = self.serve(listener);
@@ -102,7 +101,7 @@ impl Endpoints {
     }
 
     /// Encrypts new connections in this way.
-    pub(super) fn secure(&self, tls: Tls) {
+    pub(super) fn set_tls(&self, tls: Tls) {
         self.tls.send_replace(tls);
     }
 
@@ -130,9 +129,9 @@ impl Endpoints {
     /// Ends all of them, giving running answers a moment.
     pub(super) async fn close(mut self) {
         self.open.clear();
-        self.adopted.clear();
+        self.inherited.clear();
         let ended = async { while self.servers.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(FAREWELL, ended).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, ended).await;
     }
 }
 

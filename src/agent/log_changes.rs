@@ -2,19 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use expiryd_api::{Earliest, EtcdTopology, RenewedBy};
 use tracing::{info, warn};
 
-use crate::inventory::Lasting;
-use crate::pki::renewal::{EtcdTopology, RenewedBy};
-use crate::problem::Problem;
-use crate::report::{Earliest, Report};
+use crate::problem::{ActiveProblem, Problem};
+use crate::report::Report;
 
-/// Log lines that one look may write about problems that are new, and about those that are over.
+/// Log lines that one scan may write about problems that are new, and about those that are over.
 const LINES: usize = 20;
 
 /// Logs what is new in `after`; nothing when nothing is.
 pub(super) fn log(before: Option<&Report>, after: &Report) {
-    if before.is_none_or(|before| gist(before) != gist(after)) {
+    if before.is_none_or(|before| summary_key(before) != summary_key(after)) {
         let shown = |e: &Option<Earliest>| e.as_ref().map(|e| tracing::field::display(e.not_after));
         let earliest = after.earliest.as_ref();
         info!(
@@ -50,13 +49,13 @@ pub(super) fn log(before: Option<&Report>, after: &Report) {
 
 /// What of a report is a state of its own: all but the time it was made and the certificates that
 /// are not the earliest.
-fn gist(report: &Report) -> impl PartialEq + use<'_> {
+fn summary_key(report: &Report) -> impl PartialEq + use<'_> {
     (report.status, report.settled, &report.node, &report.earliest, &report.machine_rollout)
 }
 
 /// The problems of `these` that are not among `those`, as far as each gets a line, and how many more
 /// there are.
-fn new_in<'a>(these: &'a [Lasting], those: &'a [Lasting]) -> (Vec<&'a Problem>, usize) {
+fn new_in<'a>(these: &'a [ActiveProblem], those: &'a [ActiveProblem]) -> (Vec<&'a Problem>, usize) {
     let known: BTreeSet<_> = those.iter().map(|that| &that.problem).collect();
     let mut new = these.iter().map(|this| &this.problem).filter(|this| !known.contains(this));
     let listed = new.by_ref().take(LINES).collect();

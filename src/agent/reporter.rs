@@ -1,128 +1,132 @@
-//! The part of the loop that neither waits nor touches the disk: from a look to what is published.
+//! From an observation to what is published: neither waits nor touches the disk.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use expiryd_api::Publication;
 use tokio::sync::watch;
 use tracing::debug;
 
-use super::changes;
-use super::lookout::Sighting;
-use crate::clock::{Moment, Timestamp};
+use super::log_changes;
+use super::observer::Observation;
+use crate::agent_status::AgentStats;
+use crate::clock::Moment;
 use crate::config::Config;
-use crate::inventory::{Lasting, Settling};
-use crate::problem::Problem;
-use crate::publication::Publication;
-use crate::publish::page::Page;
+use crate::file_watch::POLL;
+use crate::inventory::Stabilizer;
+use crate::problem::ActiveProblem;
+use crate::render::RenderedReport;
 use crate::report::Report;
-use crate::system::manager;
-use crate::vitals::Vitals;
-use crate::watch::POLL;
 
-/// See the module.
-pub(super) struct Core {
-    pub(super) config: Config,
-    settling: Settling,
-    pages: watch::Sender<Option<Arc<Page>>>,
-    report: Option<Arc<Report>>,
-    /// What is wrong with the agent itself.
-    problems: Vec<Lasting>,
-    publications: Vec<Publication>,
-    vitals: Vitals,
-    /// The state in one line, for the service manager.
-    pub(super) status: String,
+/// Where reports go.
+pub(super) struct Outputs {
+    /// To the Node publisher.
+    pub(super) reports: watch::Sender<Option<Arc<Report>>>,
+    /// To the HTTP endpoint.
+    pub(super) rendered: watch::Sender<Option<Arc<RenderedReport>>>,
 }
 
-impl Core {
+/// See the module.
+pub(super) struct Reporter {
+    stabilizer: Stabilizer,
+    outputs: Outputs,
+    report: Option<Arc<Report>>,
+    /// What is wrong with the agent itself.
+    problems: Vec<ActiveProblem>,
+    publications: Vec<Publication>,
+    stats: AgentStats,
+    /// How long the service manager lets the loop be silent.
+    watchdog: Option<Duration>,
+    /// How often the machine is scanned when nothing seems to change.
+    tick: Duration,
+}
+
+impl Reporter {
     pub(super) fn new(
-        config: Config,
-        pages: watch::Sender<Option<Arc<Page>>>,
-        vitals: Vitals,
+        config: &Config,
+        outputs: Outputs,
+        stats: AgentStats,
+        watchdog: Option<Duration>,
     ) -> Self {
-        let settling = Settling::new(config.timing);
         Self {
-            config,
-            settling,
-            pages,
+            stabilizer: Stabilizer::new(config.timing),
+            outputs,
             report: None,
             problems: Vec::new(),
             publications: Vec::new(),
-            vitals,
-            status: String::new(),
+            stats,
+            watchdog,
+            tick: config.tick,
         }
     }
 
-    pub(super) fn reconfigure(&mut self, config: Config) {
-        if config.host_root == self.config.host_root {
-            self.settling.reconfigure(config.timing, |path| config.wishes.covers(path));
+    /// Goes on with another configuration, of the same host root or another.
+    pub(super) fn reconfigure(&mut self, config: &Config, same_host: bool) {
+        if same_host {
+            self.stabilizer.reconfigure(config.timing, |path| config.layout.covers(path));
         } else {
-            self.settling = Settling::new(config.timing);
+            self.stabilizer = Stabilizer::new(config.timing);
         }
-        self.config = config;
+        self.tick = config.tick;
     }
 
-    /// Takes in a look and publishes what follows; returns how long to wait for the next look.
-    pub(super) fn take(&mut self, sighting: Sighting) -> Duration {
-        let Sighting { scan, at, took, polling, problems, tls: _, beyond: _ } = sighting;
-        debug!(files = scan.files.len(), parsed = scan.parsed, "looked");
-        self.date(problems, at.wall);
-        let inventory = self.settling.take(scan, at);
-        let mut report = Report::of(inventory, self.problems.clone(), at.wall);
-        report.publications.clone_from(&self.publications);
-        changes::log(self.report.as_deref(), &report);
-        if self.report.as_ref().is_none_or(|before| !same_findings(before, &report)) {
-            self.vitals.last_change = Some(at.wall);
-        }
+    /// Publishes what follows from an observation; returns how long to wait for the next one.
+    pub(super) fn report(&mut self, observation: Observation) -> Duration {
+        let Observation { scan, at, took, polling, problems, tls: _, not_granted: _ } = observation;
+        debug!(files = scan.files.len(), parsed = scan.parsed, "scanned");
+        self.problems = ActiveProblem::date(problems, &self.problems, at.wall);
+        let inventory = self.stabilizer.observe(scan, at);
+        let (problems, publications) = (self.problems.clone(), self.publications.clone());
+        let report = Report::new(inventory, problems, publications, at.wall);
+        log_changes::log(self.report.as_deref(), &report);
         self.count(&report, took, polling);
-        self.status = format!("{}: {}", report.status, report.date());
-        self.serve(report);
+        self.publish(report);
         self.wait(at, polling)
     }
 
-    /// Takes in how the publishers get on, which needs no look.
-    pub(super) fn publications(&mut self, publications: &[Publication]) {
+    /// Publishes how the publishers get on, which needs no scan.
+    pub(super) fn set_publications(&mut self, publications: &[Publication]) {
         self.publications = publications.to_vec();
         if let Some(report) = self.report.take() {
-            self.serve(Report {
-                publications: publications.to_vec(),
-                ..Arc::unwrap_or_clone(report)
-            });
+            let publications = publications.to_vec();
+            self.publish(Report { publications, ..Arc::unwrap_or_clone(report) });
         }
     }
 
-    fn serve(&mut self, report: Report) {
+    /// The state in one line, for the service manager.
+    pub(super) fn status(&self) -> String {
+        let report = self.report.as_ref();
+        report.map_or_else(String::new, |report| format!("{}: {}", report.status, report.date()))
+    }
+
+    fn publish(&mut self, report: Report) {
         let report = Arc::new(report);
-        let page = Page::of(Arc::clone(&report), self.vitals.clone());
-        self.pages.send_replace(Some(Arc::new(page)));
+        let rendered = RenderedReport::new(Arc::clone(&report), self.stats.clone());
+        self.outputs.rendered.send_replace(Some(Arc::new(rendered)));
+        self.outputs.reports.send_replace(Some(Arc::clone(&report)));
         self.report = Some(report);
     }
 
     fn count(&mut self, report: &Report, took: Duration, polling: bool) {
-        self.vitals.looks += 1;
-        self.vitals.looking += took;
-        self.vitals.last_look = took;
-        self.vitals.polling = polling;
-        for lasting in &report.problems {
-            *self.vitals.problems_met.entry(lasting.problem.reason).or_default() += 1;
+        if self.report.as_ref().is_none_or(|before| !same_findings(before, report)) {
+            self.stats.last_change = Some(report.observed_at);
+        }
+        self.stats.scans += 1;
+        self.stats.scanning += took;
+        self.stats.last_scan = took;
+        self.stats.polling = polling;
+        for active in &report.problems {
+            *self.stats.problems_met.entry(active.problem.reason).or_default() += 1;
         }
     }
 
     fn wait(&self, at: Moment, polling: bool) -> Duration {
-        let deadline = self.settling.deadline(at.monotonic).map(|d| d.saturating_sub(at.monotonic));
-        let watchdog = manager::watchdog().map(|watchdog| watchdog / 2);
+        let deadline = self.stabilizer.deadline(at.monotonic);
+        let deadline = deadline.map(|deadline| deadline.saturating_sub(at.monotonic));
+        let watchdog = self.watchdog.map(|watchdog| watchdog / 2);
         let polling = polling.then_some(POLL);
         let others = [deadline, watchdog, polling].into_iter().flatten();
-        others.fold(self.config.tick, Duration::min)
-    }
-
-    /// Keeps the problems there are now, each with the time since when it has been there.
-    fn date(&mut self, problems: Vec<Problem>, now: Timestamp) {
-        let before = std::mem::take(&mut self.problems);
-        let dated = problems.into_iter().map(|problem| {
-            let known = before.iter().find(|lasting| lasting.problem == problem);
-            Lasting { since: known.map_or(now, |lasting| lasting.since), problem }
-        });
-        self.problems = dated.collect();
+        others.fold(self.tick, Duration::min)
     }
 }
 

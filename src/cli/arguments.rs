@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use expiryd_api::{EtcdTopology, Role, Timestamp};
 
-use crate::clock::Timestamp;
-use crate::config::{LayoutSettings, Settings, SourceSettings, TlsFrom, TlsSettings, parse_source};
-use crate::pki::renewal::{EtcdTopology, Role};
-use crate::system::log::{Format, Level};
+use crate::config::{
+    LayoutSettings, LogFormat, LogLevel, Settings, SourceSettings, TlsFrom, TlsSettings,
+    parse_source,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,7 +64,7 @@ Exit codes: 0 stopped, 64 wrong command line, 66 the host root cannot be opened,
 be listened on, 71 the system refuses, 75 start me again: the sandbox was closed before something was
 there that has to be read, 78 wrong configuration. Only 64 and 78 are for good.")]
     Run(Common),
-    /// Look once and print the report
+    /// Scan once and print the report
     #[command(after_help = "\
 Exit codes: 0 ok, 1 warning, 2 critical, 3 something could not be read or is not there yet,
 64 wrong command line, 66 the host root cannot be opened, 73 --output-file cannot be made,
@@ -141,10 +142,10 @@ pub(super) struct Common {
     tls: Option<TlsFrom>,
     /// How log lines are written: auto, text or json
     #[arg(long, value_name = "FORMAT", env = "EXPIRYD_LOG_FORMAT")]
-    log_format: Option<Format>,
+    log_format: Option<LogFormat>,
     /// Which log lines are written: error, warn, info or debug
     #[arg(long, value_name = "LEVEL", env = "EXPIRYD_LOG_LEVEL")]
-    log_level: Option<Level>,
+    log_level: Option<LogLevel>,
 }
 
 impl Common {

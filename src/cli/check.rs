@@ -1,4 +1,4 @@
-//! `expiryd check`: one look, printed for a person, a script or Prometheus, and an exit code.
+//! `expiryd check`: one scan, printed for a person, a script or Prometheus, and an exit code.
 
 use std::fs::Permissions;
 use std::io::{self, IsTerminal, Write};
@@ -8,30 +8,32 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
+use expiryd_api::Timestamp;
+
 use super::arguments::{Check, ColorChoice, Output};
 use super::configure;
-use crate::clock::{Moment, Timestamp};
+use crate::clock::{self, Moment};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::host_root::HostRoot;
-use crate::inventory::Settling;
-use crate::publish::table::{self, Style};
-use crate::publish::verdict::{Thresholds, Verdict};
-use crate::publish::{json, metrics};
+use crate::inventory::Stabilizer;
+use crate::render::table::{self, Style};
+use crate::render::{json, metrics};
 use crate::report::Report;
+use crate::report::severity::{CheckStatus, Thresholds};
 use crate::scan::Scanner;
 use crate::system::sandbox;
 
-/// Looks, prints, and concludes.
+/// Scans, prints, and concludes.
 ///
 /// # Errors
 /// A sentence for the operator.
 pub(super) fn check(arguments: &Check) -> Result<ExitCode, Failure> {
     let config = configure(&arguments.common)?;
-    let now = arguments.at.unwrap_or_else(Timestamp::now);
-    let report = aside(|| look_once(&config, now))?;
+    let now = arguments.at.unwrap_or_else(clock::now);
+    let report = in_thread(|| scan_once(&config, now))?;
     let critical = arguments.critical;
-    let warning = arguments.warning.unwrap_or(Thresholds::USUAL.warning).max(critical);
+    let warning = arguments.warning.unwrap_or(Thresholds::DEFAULT.warning).max(critical);
     let thresholds = Thresholds { warning, critical };
     let text = match arguments.output {
         Output::Json => json::write(&report) + "\n",
@@ -48,7 +50,7 @@ pub(super) fn check(arguments: &Check) -> Result<ExitCode, Failure> {
         Some(file) => replace(file, &text)?,
         None => print(&text)?,
     }
-    Ok(ExitCode::from(Verdict::of(&report, thresholds, now).exit_code()))
+    Ok(ExitCode::from(CheckStatus::new(&report, thresholds, now).exit_code()))
 }
 
 fn colored(arguments: &Check) -> bool {
@@ -90,21 +92,21 @@ fn replace(file: &Path, text: &str) -> Result<(), Failure> {
 
 /// Runs what reads the machine in a thread that can lock itself in, while this one may still write
 /// the file that it was asked for.
-fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| match scope.spawn(work).join() {
         Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic),
     })
 }
 
-/// The report of a single look, which settles nothing.
-fn look_once(config: &Config, now: Timestamp) -> Result<Report, Failure> {
+/// The report of a single scan, which settles nothing.
+fn scan_once(config: &Config, now: Timestamp) -> Result<Report, Failure> {
     let root = HostRoot::open(&config.host_root).map_err(Failure::HostRoot)?;
     let root = Arc::new(root);
-    // A single look needs no more; what the kernel does not give is no reason not to look.
+    // A single scan needs no more; what the kernel does not give is no reason not to scan.
     let _ = sandbox::enter(sandbox::Scope::Thread);
-    let scan = Scanner::new(root, config.wishes.clone(), config.limits).look(now);
+    let scan = Scanner::new(root, config.layout.clone(), config.limits).scan(now);
     let at = Moment { monotonic: std::time::Duration::ZERO, wall: now };
-    let inventory = Settling::new(config.timing).take(scan, at);
-    Ok(Report::of(inventory, Vec::new(), now))
+    let inventory = Stabilizer::new(config.timing).observe(scan, at);
+    Ok(Report::new(inventory, Vec::new(), Vec::new(), now))
 }

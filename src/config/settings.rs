@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use expiryd_api::{EtcdTopology, RenewedBy, Role};
 use serde::{Deserialize, Deserializer};
 
-use crate::pki::renewal::{EtcdTopology, RenewedBy, Role};
-use crate::system::log::{Format, Level};
+use super::{LogFormat, LogLevel};
 
 /// What a configuration file, or the environment and the command line, set. Nothing is required.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -22,10 +22,10 @@ pub struct Settings {
     pub allow_plaintext: Option<bool>,
     /// See [`super::Config::tls`].
     pub tls: Option<TlsSettings>,
-    /// See [`crate::inventory::Timing::settle`].
+    /// See [`super::Timing::settle`].
     #[serde(default, deserialize_with = "duration")]
     pub settle: Option<Duration>,
-    /// See [`crate::inventory::Timing::grace`].
+    /// See [`super::Timing::grace`].
     #[serde(default, deserialize_with = "duration")]
     pub grace: Option<Duration>,
     /// See [`super::Config::debounce`].
@@ -35,12 +35,12 @@ pub struct Settings {
     #[serde(default, deserialize_with = "duration")]
     pub tick: Option<Duration>,
     /// See [`super::Config::log_format`].
-    pub log_format: Option<Format>,
+    pub log_format: Option<LogFormat>,
     /// See [`super::Config::log_level`].
-    pub log_level: Option<Level>,
+    pub log_level: Option<LogLevel>,
     /// Bounds.
     pub limits: LimitSettings,
-    /// What kind of machine this is, where looking is not enough.
+    /// What kind of machine this is, where detection is not enough.
     pub layout: LayoutSettings,
     /// The way to the Node.
     pub node: NodeSettings,
@@ -67,7 +67,7 @@ pub enum TlsSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum TlsFrom {
-    /// See [`crate::publish::http::tls::Files::Etcd`].
+    /// See [`super::TlsFiles::Etcd`].
     Etcd,
 }
 
@@ -77,13 +77,13 @@ pub enum TlsFrom {
 pub struct TlsTable {
     /// The word instead of the files.
     pub from: Option<TlsFrom>,
-    /// See [`crate::publish::http::tls::Paths::certificate`].
+    /// See [`super::TlsPaths::certificate`].
     pub certificate: Option<PathBuf>,
-    /// See [`crate::publish::http::tls::Paths::key`].
+    /// See [`super::TlsPaths::key`].
     pub key: Option<PathBuf>,
-    /// See [`crate::publish::http::tls::Paths::client_ca`].
+    /// See [`super::TlsPaths::client_ca`].
     pub client_ca: Option<PathBuf>,
-    /// See [`crate::publish::http::tls::Settings::client_names`].
+    /// See [`super::TlsConfig::client_names`].
     pub client_names: Vec<String>,
 }
 
@@ -91,9 +91,9 @@ pub struct TlsTable {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct LimitSettings {
-    /// See [`crate::scan::Limits::file_size`].
+    /// See [`super::Limits::file_size`].
     pub file_size: Option<u64>,
-    /// See [`crate::scan::Limits::files`].
+    /// See [`super::Limits::files`].
     pub files: Option<usize>,
     /// See [`super::Config::connections`].
     pub connections: Option<usize>,
@@ -103,13 +103,13 @@ pub struct LimitSettings {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct LayoutSettings {
-    /// See [`crate::layout::Wishes::role`].
+    /// See [`super::LayoutOverrides::role`].
     pub role: Option<Role>,
-    /// See [`crate::layout::Wishes::etcd_topology`].
+    /// See [`super::LayoutOverrides::etcd_topology`].
     pub etcd_topology: Option<EtcdTopology>,
-    /// See [`crate::layout::Wishes::control_plane_pki`].
+    /// See [`super::LayoutOverrides::control_plane_pki`].
     pub control_plane_pki: Option<PathBuf>,
-    /// See [`crate::layout::Wishes::etcd_pki`].
+    /// See [`super::LayoutOverrides::etcd_pki`].
     pub etcd_pki: Option<PathBuf>,
 }
 
@@ -117,18 +117,18 @@ pub struct LayoutSettings {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct NodeSettings {
-    /// See [`crate::publish::node::Settings::annotate`].
+    /// See [`super::NodeConfig::annotate`].
     pub annotate: Option<bool>,
-    /// See [`crate::publish::node::Settings::spread`].
+    /// See [`super::NodeConfig::spread`].
     #[serde(deserialize_with = "duration")]
     pub spread: Option<Duration>,
-    /// See [`crate::publish::node::Settings::timeout`].
+    /// See [`super::NodeConfig::timeout`].
     #[serde(deserialize_with = "duration")]
     pub timeout: Option<Duration>,
-    /// See [`crate::publish::node::wanted::Extras::condition_window`].
+    /// See [`super::Extras::condition_window`].
     #[serde(deserialize_with = "duration")]
     pub condition_window: Option<Duration>,
-    /// See [`crate::publish::node::wanted::Extras::event`].
+    /// See [`super::Extras::event`].
     pub event: Option<bool>,
 }
 

@@ -2,29 +2,62 @@
 
 use std::path::PathBuf;
 
+use expiryd_api::{RenewedBy, SourceKind};
 use glob::Pattern;
 
 use super::settings::SourceSettings;
 use super::{ConfigError, wrong};
 use crate::host_root::HostPath;
-use crate::layout::{ExtraSource, Place};
-use crate::pki::Kind;
-use crate::pki::renewal::RenewedBy;
+
+/// A source that the configuration adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfiguredSource {
+    /// Where it is.
+    pub place: Place,
+    /// How its files are read.
+    pub kind: SourceKind,
+    /// Who renews its certificates.
+    pub renewed_by: RenewedBy,
+}
+
+/// Where the files of a configured source are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// One file, which ought to be there.
+    File(HostPath),
+    /// Every `*.crt` and `*.pem` in a directory, which ought to be there.
+    Directory(HostPath),
+    /// Every file that matches a shell pattern; none is fine.
+    Glob(Pattern),
+}
+
+impl ConfiguredSource {
+    /// Whether a file of this path could be one of its own.
+    pub fn covers(&self, path: &HostPath) -> bool {
+        match &self.place {
+            Place::File(file) => file == path,
+            Place::Directory(directory) => path.parent().as_ref() == Some(directory),
+            Place::Glob(pattern) => pattern.matches_path(path.as_path()),
+        }
+    }
+}
 
 /// A source of the configuration as the layout takes it.
-pub(super) fn resolve(settings: SourceSettings) -> Result<ExtraSource, ConfigError> {
+pub(super) fn resolve(settings: SourceSettings) -> Result<ConfiguredSource, ConfigError> {
     let SourceSettings { file, directory, glob, kubeconfig, renewed_by } = settings;
     let path = |path| HostPath::new(path).map_err(|why| wrong("source", why));
     let (place, kind) = match (file, directory, glob, kubeconfig) {
-        (Some(file), None, None, None) => (Place::File(path(file)?), Kind::File),
-        (None, Some(directory), None, None) => (Place::Directory(path(directory)?), Kind::File),
+        (Some(file), None, None, None) => (Place::File(path(file)?), SourceKind::File),
+        (None, Some(directory), None, None) => {
+            (Place::Directory(path(directory)?), SourceKind::File)
+        }
         (None, None, Some(glob), None) => {
             let pattern =
                 Pattern::new(&glob).map_err(|e| wrong("source", format!("{glob:?}: {e}")))?;
             path(PathBuf::from(glob))?;
-            (Place::Glob(pattern), Kind::File)
+            (Place::Glob(pattern), SourceKind::File)
         }
-        (None, None, None, Some(file)) => (Place::File(path(file)?), Kind::Kubeconfig),
+        (None, None, None, Some(file)) => (Place::File(path(file)?), SourceKind::Kubeconfig),
         _ => {
             return Err(wrong(
                 "source",
@@ -32,7 +65,7 @@ pub(super) fn resolve(settings: SourceSettings) -> Result<ExtraSource, ConfigErr
             ));
         }
     };
-    Ok(ExtraSource { place, kind, renewed_by })
+    Ok(ConfiguredSource { place, kind, renewed_by })
 }
 
 /// Reads a source as `--source` takes it: `[file|directory|glob|kubeconfig:]PATH[@RENEWER]`.

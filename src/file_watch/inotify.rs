@@ -93,7 +93,7 @@ impl Listener {
         }
     }
 
-    /// The agent's own reading is an event too, and must not start another look.
+    /// The agent's own reading is an event too, and must not start another scan.
     fn matters(&self, event: &Event) -> bool {
         let changes = match event.kind {
             EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
@@ -134,13 +134,9 @@ fn unavailable(path: &HostPath, error: &notify::Error) -> Problem {
 }
 
 fn problem(path: &HostPath, why: &str) -> Problem {
-    Problem {
-        path: path.clone(),
-        index: None,
-        reason: Reason::WatchUnavailable,
-        message: format!(
-            "inotify cannot watch it: {why}; changes are found by looking every {} seconds",
-            super::POLL.as_secs()
-        ),
-    }
+    let message = format!(
+        "inotify cannot watch it: {why}; changes are found by looking every {} seconds",
+        super::POLL.as_secs()
+    );
+    Problem::new(path, Reason::WatchUnavailable, message)
 }

@@ -34,9 +34,9 @@ impl Targets {
             let mut directory = directory.clone();
             let mut names = name.clone().map_or(Names::All, |name| Names::These(vec![name]));
             loop {
-                if let Ok((opened, identity)) = root.directory(&directory) {
+                if let Ok((opened, version)) = root.directory(&directory) {
                     let target = Target { path: directory, directory: opened, names };
-                    add(&mut targets, identity.inode(), target);
+                    add(&mut targets, version.inode(), target);
                     break;
                 }
                 let Some(parent) = directory.parent().filter(|_| *awaited) else { break };

@@ -1,4 +1,4 @@
-//! A file that was opened by name alone, and reading it.
+//! A file that was opened by name alone: what it is, and reading it.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -16,7 +16,7 @@ use crate::escape::Escaped;
 
 /// What tells one state of a file from another: device, inode, size and both change times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
+pub struct FileVersion {
     device: u64,
     inode: u64,
     size: u64,
@@ -24,7 +24,7 @@ pub struct Identity {
     changed: (i64, i64),
 }
 
-impl Identity {
+impl FileVersion {
     pub(super) fn of(metadata: &fs::Metadata) -> Self {
         Self {
             device: metadata.dev(),
@@ -48,21 +48,21 @@ impl Identity {
 
 /// A file that was opened by name alone: enough to tell whether it changed, and what to read.
 #[derive(Debug)]
-pub struct Glance {
+pub struct FileStat {
     /// The state the file is in.
-    pub identity: Identity,
+    pub version: FileVersion,
     /// What it is, if it is no regular file.
     irregular: Option<&'static str>,
     file: OwnedFd,
 }
 
-impl Glance {
+impl FileStat {
     /// What a descriptor that was opened with `O_PATH` leads to.
     pub(super) fn at(file: OwnedFd) -> io::Result<Self> {
         let file = File::from(file);
         let metadata = file.metadata()?;
         Ok(Self {
-            identity: Identity::of(&metadata),
+            version: FileVersion::of(&metadata),
             irregular: irregular(&metadata),
             file: file.into(),
         })
@@ -75,7 +75,7 @@ impl Glance {
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub fn read(&self, limit: u64) -> Result<(Identity, Zeroizing<Vec<u8>>), ReadError> {
+    pub fn read(&self, limit: u64) -> Result<(FileVersion, Zeroizing<Vec<u8>>), ReadError> {
         let resolved = fs::read_link(descriptor_path(&self.file)).map_err(|_| ReadError::NoProc)?;
         let name = resolved.file_name().unwrap_or_default().as_bytes();
         if ends_like(name, b".key") {
@@ -92,7 +92,7 @@ impl Glance {
         self.read_any(limit).map(|(_, bytes)| bytes)
     }
 
-    fn read_any(&self, limit: u64) -> Result<(Identity, Zeroizing<Vec<u8>>), ReadError> {
+    fn read_any(&self, limit: u64) -> Result<(FileVersion, Zeroizing<Vec<u8>>), ReadError> {
         if let Some(kind) = self.irregular {
             return Err(ReadError::NotRegular(kind));
         }
@@ -116,8 +116,12 @@ impl Glance {
             _ => error.into(),
         })?;
         // Whoever writes or appends meanwhile changes the size or a time.
-        let after = Identity::of(&file.metadata()?);
-        if after == Identity::of(&before) { Ok((after, bytes)) } else { Err(ReadError::Changing) }
+        let after = FileVersion::of(&file.metadata()?);
+        if after == FileVersion::of(&before) {
+            Ok((after, bytes))
+        } else {
+            Err(ReadError::Changing)
+        }
     }
 }
 

@@ -11,25 +11,28 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
 
 use super::payload::Payload;
-use super::pulse::Pulse;
-use crate::clock::Timestamp;
-use crate::publish::html;
-use crate::publish::metrics::{self, Coding, Form, Gauge};
-use crate::publish::page::{JSON, Page, TEXT};
+use super::process_metrics::ProcessMetrics;
+use crate::agent_status::Heartbeat;
+use crate::clock;
+use crate::render::metrics::{ContentEncoding, Format};
+use crate::render::{JSON, RenderedReport, TEXT, html};
 
 /// What the endpoint answers from.
 #[derive(Debug, Clone)]
 pub struct Answers {
-    page: watch::Receiver<Option<Arc<Page>>>,
-    pulse: Arc<Pulse>,
-    gauge: Arc<Gauge>,
+    report: watch::Receiver<Option<Arc<RenderedReport>>>,
+    heartbeat: Arc<Heartbeat>,
+    process: Arc<ProcessMetrics>,
 }
 
 impl Answers {
-    /// Answers from the last page, which is `None` until the first look is over, and the loop's
-    /// pulse.
-    pub fn new(page: watch::Receiver<Option<Arc<Page>>>, pulse: Arc<Pulse>) -> Self {
-        Self { page, pulse, gauge: Arc::new(Gauge::open()) }
+    /// Answers from the last report, which is `None` until the first scan is over, and the loop's
+    /// heartbeat.
+    pub fn new(
+        report: watch::Receiver<Option<Arc<RenderedReport>>>,
+        heartbeat: Arc<Heartbeat>,
+    ) -> Self {
+        Self { report, heartbeat, process: Arc::new(ProcessMetrics::open()) }
     }
 }
 
@@ -46,12 +49,12 @@ pub(super) fn answer<B>(request: &Request<B>, answers: &Answers) -> Response<Pay
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             response
         }
-        "/expiry" => expiry(request.headers(), uri.query(), answers.page.borrow().as_deref()),
+        "/expiry" => expiry(request.headers(), uri.query(), answers.report.borrow().as_deref()),
         "/metrics" => scrape(request, answers),
-        "/" => overview(request, answers.page.borrow().as_deref()),
-        "/healthz" if answers.pulse.alive() => plain(StatusCode::OK, "ok\n"),
+        "/" => page(request, answers.report.borrow().as_deref()),
+        "/healthz" if answers.heartbeat.alive() => plain(StatusCode::OK, "ok\n"),
         "/healthz" => plain(StatusCode::SERVICE_UNAVAILABLE, "the loop has stopped\n"),
-        "/readyz" if answers.page.borrow().as_ref().is_some_and(|page| page.report.settled) => {
+        "/readyz" if answers.report.borrow().as_ref().is_some_and(|report| report.is_settled()) => {
             plain(StatusCode::OK, "ok\n")
         }
         "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "the report has not settled yet\n"),
@@ -70,23 +73,27 @@ pub(super) fn forbidden() -> Response<Payload> {
     )
 }
 
-fn expiry(headers: &HeaderMap, query: Option<&str>, page: Option<&Page>) -> Response<Payload> {
-    let Some(page) = page else {
+fn expiry(
+    headers: &HeaderMap,
+    query: Option<&str>,
+    report: Option<&RenderedReport>,
+) -> Response<Payload> {
+    let Some(report) = report else {
         return refusal(
             StatusCode::SERVICE_UNAVAILABLE,
-            "the first look is not over yet; ask again",
+            "the first scan is not over yet; ask again",
         );
     };
     let format =
         query.into_iter().flat_map(|q| q.split('&')).find_map(|q| q.strip_prefix("format="));
     let body = match format {
-        Some("text") => &page.text,
-        None if wants_text(headers) => &page.text,
-        None | Some("json") => &page.json,
+        Some("text") => &report.text,
+        None if wants_text(headers) => &report.text,
+        None | Some("json") => &report.json,
         Some(_) => return refusal(StatusCode::BAD_REQUEST, "format must be json or text"),
     };
     let known = headers.get(IF_NONE_MATCH).is_some_and(|tags| matches(tags, &body.etag));
-    let (status, bytes) = match (page.available(), known) {
+    let (status, bytes) = match (report.is_available(), known) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, body.bytes.clone()),
         (true, true) => (StatusCode::NOT_MODIFIED, Bytes::new()),
         (true, false) => (StatusCode::OK, body.bytes.clone()),
@@ -114,18 +121,20 @@ fn accepts(headers: &HeaderMap, list: &HeaderName, what: &str) -> bool {
 
 fn scrape<B>(request: &Request<B>, answers: &Answers) -> Response<Payload> {
     let open = accepts(request.headers(), &ACCEPT, "application/openmetrics-text");
-    let form = if open { Form::OpenMetrics } else { Form::Text };
+    let format = if open { Format::OpenMetrics } else { Format::Text };
     let gzip = accepts(request.headers(), &ACCEPT_ENCODING, "gzip");
-    let coding = if gzip { Coding::Gzip } else { Coding::Plain };
+    let encoding = if gzip { ContentEncoding::Gzip } else { ContentEncoding::Identity };
     let mut response = Response::new(if request.method() == Method::HEAD {
         Payload::unknown()
     } else {
-        let page = answers.page.borrow();
-        let page = page.as_deref().map(|page| (&*page.report, &page.vitals, &page.metrics));
-        Payload::of(metrics::scrape(page, &answers.gauge, form, coding))
+        // Before the first scan there is only the process to tell of.
+        let report = answers.report.borrow();
+        let report = report.as_deref().map(|report| report.metrics(format, encoding));
+        let process = answers.process.read(format, encoding, clock::now());
+        Payload::of([report.unwrap_or_default(), process].concat())
     });
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
     headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
     if gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -134,12 +143,12 @@ fn scrape<B>(request: &Request<B>, answers: &Answers) -> Response<Payload> {
 }
 
 /// The page for a person. It needs no script and no other file, and is told to load none.
-fn overview<B>(request: &Request<B>, page: Option<&Page>) -> Response<Payload> {
+fn page<B>(request: &Request<B>, report: Option<&RenderedReport>) -> Response<Payload> {
     let mut response = Response::new(if request.method() == Method::HEAD {
         Payload::unknown()
     } else {
-        let now = Timestamp::now();
-        page.map_or_else(|| html::render(None, now).into(), |page| page.overview(now)).into()
+        let now = clock::now();
+        report.map_or_else(|| html::render(None, now).into(), |report| report.page(now)).into()
     });
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));

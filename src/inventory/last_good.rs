@@ -4,23 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Timing;
+use expiryd_api::SourceKind;
+
+use crate::config::Timing;
 use crate::host_root::HostPath;
-use crate::pki::authority::standings;
-use crate::pki::renewal::{Slot, holds};
-use crate::pki::{Contents, Fault, Kind};
+use crate::layout::known_files::{Origin, expected_content};
+use crate::pki::Contents;
 use crate::problem::{Problem, Reason};
+use crate::rules::ca::classify;
 use crate::scan::{File, Scan};
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastGood {
-    files: BTreeMap<HostPath, Remembered>,
+    files: BTreeMap<HostPath, LastGoodFile>,
 }
 
 /// The last state of a file that had certificates.
 #[derive(Debug, Clone)]
-struct Remembered {
+struct LastGoodFile {
     file: File,
     gone_since: Option<Duration>,
     shrunk: Option<Shrunk>,
@@ -37,7 +39,7 @@ struct Shrunk {
     first: Duration,
 }
 
-/// What a look is, beside the certificates that are believed.
+/// What a scan is, beside the certificates that are believed.
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     /// Files whose last good state stands in for what is there.
@@ -59,7 +61,7 @@ enum Change {
 }
 
 impl LastGood {
-    /// Takes in a look. `quiet_since` is when the machine last changed; `expected` says of a file that is
+    /// Takes in a scan. `quiet_since` is when the machine last changed; `expected` says of a file that is
     /// gone whether such a machine cannot be without it.
     pub(super) fn observe(
         &mut self,
@@ -71,8 +73,8 @@ impl LastGood {
     ) -> Observed {
         let mut observed = Observed::default();
         for (path, file) in &scan.files {
-            observed.problems.extend(file.problems(path));
-            self.take(path, file, now, timing, &mut observed);
+            observed.problems.extend_from_slice(&file.contents.problems);
+            self.update(path, file, now, timing, &mut observed);
         }
         let quiet = now.saturating_sub(quiet_since) >= timing.settle;
         self.hold_gone(scan, expected, quiet, now, timing.grace, &mut observed);
@@ -92,7 +94,7 @@ impl LastGood {
     /// Forgets every file that the configuration added and does not name any more.
     pub(super) fn forget_unless(&mut self, configured: impl Fn(&HostPath) -> bool) {
         self.files.retain(|path, known| {
-            !matches!(known.file.slot, Slot::Configured(_)) || configured(path)
+            !matches!(known.file.origin, Origin::Configured(_)) || configured(path)
         });
     }
 
@@ -110,7 +112,7 @@ impl LastGood {
         self.files.values().any(|known| known.gone_since.is_some())
     }
 
-    fn take(
+    fn update(
         &mut self,
         path: &HostPath,
         file: &File,
@@ -120,14 +122,14 @@ impl LastGood {
     ) {
         let Some(known) = self.files.get_mut(path) else {
             if !file.contents.certificates.is_empty() {
-                let known = Remembered { file: file.clone(), gone_since: None, shrunk: None };
+                let known = LastGoodFile { file: file.clone(), gone_since: None, shrunk: None };
                 self.files.insert(path.clone(), known);
             }
             return;
         };
         known.gone_since = None;
         let mut problem = |reason, message: String| {
-            observed.problems.push(Problem { path: path.clone(), index: None, reason, message });
+            observed.problems.push(Problem::new(path, reason, message));
         };
         let change = compare(&known.file, file);
         if let Change::Fewer(missing) = change {
@@ -147,7 +149,7 @@ impl LastGood {
         }
         known.shrunk = None;
         if matches!(change, Change::Worse) {
-            if file.contents.faults.is_empty() {
+            if file.contents.problems.is_empty() {
                 problem(
                     Reason::NoCertificate,
                     "it has no certificate any more; its last good one stands until expiryd is \
@@ -171,15 +173,16 @@ impl LastGood {
         grace: Duration,
         observed: &mut Observed,
     ) {
-        let live: BTreeSet<Slot> = scan
+        let live: BTreeSet<Origin> = scan
             .files
             .values()
-            .filter(|file| file.kind != Kind::Kubelet && counted(file) > 0)
-            .map(|file| file.slot)
+            .filter(|file| file.kind != SourceKind::Kubelet && counted(file) > 0)
+            .map(|file| file.origin)
             .collect();
-        let emptied = |slot: Slot| {
+        let emptied = |origin: Origin| {
             live.is_empty()
-                || (matches!(slot, Slot::ControlPlanePki | Slot::EtcdPki) && !live.contains(&slot))
+                || (matches!(origin, Origin::ControlPlanePki | Origin::EtcdPki)
+                    && !live.contains(&origin))
         };
         self.files.retain(|path, known| {
             if scan.files.contains_key(path) {
@@ -191,7 +194,7 @@ impl LastGood {
             } else {
                 let since = *known.gone_since.get_or_insert(now);
                 let over = now.saturating_sub(since) >= grace;
-                let emptied = emptied(known.file.slot);
+                let emptied = emptied(known.file.origin);
                 let needed = !emptied && expected(path);
                 if !needed && (over || (quiet && !emptied)) {
                     return false;
@@ -202,12 +205,7 @@ impl LastGood {
                 } else {
                     "it is gone; its last good certificates stand until that is sure"
                 };
-                observed.problems.push(Problem {
-                    path: path.clone(),
-                    index: None,
-                    reason: Reason::Vanished,
-                    message: message.to_owned(),
-                });
+                observed.problems.push(Problem::new(path, Reason::Vanished, message));
             }
             observed.gone = true;
             observed.stale.insert(path.clone());
@@ -234,7 +232,7 @@ impl Shrunk {
 
 fn compare(known: &File, new: &File) -> Change {
     let empty = new.contents.certificates.is_empty();
-    if empty || has_new_fault(&known.contents.faults, &new.contents.faults) {
+    if empty || has_new_problem(&known.contents.problems, &new.contents.problems) {
         return Change::Worse;
     }
     match counted(known).checked_sub(counted(new)) {
@@ -243,17 +241,19 @@ fn compare(known: &File, new: &File) -> Change {
     }
 }
 
-/// Whether there is a fault that was not there before, wherever in the file.
-fn has_new_fault(before: &[Fault], now: &[Fault]) -> bool {
-    let mut before: Vec<_> = before.iter().map(|fault| (fault.reason, &fault.message)).collect();
-    !now.iter().all(|fault| {
-        let same = before.iter().position(|known| *known == (fault.reason, &fault.message));
+/// Whether there is a problem that was not there before, wherever in the file.
+fn has_new_problem(before: &[Problem], now: &[Problem]) -> bool {
+    let mut before: Vec<_> =
+        before.iter().map(|problem| (problem.reason, &problem.message)).collect();
+    !now.iter().all(|problem| {
+        let same = before.iter().position(|known| *known == (problem.reason, &problem.message));
         same.map(|at| before.swap_remove(at)).is_some()
     })
 }
 
 /// How many certificates of a file count.
 fn counted(file: &File) -> usize {
-    let standings = standings(holds(file.slot, &file.name), &file.contents.certificates);
-    standings.iter().filter(|standing| standing.counts).count()
+    let expected = expected_content(file.origin, &file.name);
+    let classified = classify(expected, &file.contents.certificates);
+    classified.iter().filter(|classification| classification.counts).count()
 }

@@ -1,5 +1,5 @@
 //! Settling over real files: a machine on disk, and what is believed of it after each step.
-#![expect(clippy::disallowed_methods, reason = "these tests make the files that are looked at")]
+#![expect(clippy::disallowed_methods, reason = "these tests make the files that are scanned")]
 
 mod files;
 mod interleavings;
@@ -12,18 +12,16 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use expiryd_api::{Earliest, EtcdTopology, Reason, RenewedBy, Role, SourceKind, Status, Timestamp};
 use tempfile::TempDir;
+use testkit::certificate::CertificateBuilder;
 
-use super::{Settling, Timing};
-use crate::clock::{Moment, Timestamp};
+use super::Stabilizer;
+use crate::clock::Moment;
+use crate::config::{ConfiguredSource, LayoutOverrides, Limits, Place, Timing};
 use crate::host_root::{HostPath, HostRoot};
-use crate::layout::{ExtraSource, Place, Wishes};
-use crate::pki::Kind;
-use crate::pki::renewal::{EtcdTopology, RenewedBy, Role};
-use crate::pki::specimen::Specimen;
-use crate::problem::Reason;
-use crate::report::{Earliest, Report, Status};
-use crate::scan::{Limits, Scanner};
+use crate::report::Report;
+use crate::scan::Scanner;
 
 const TIMING: Timing = Timing { settle: Duration::from_secs(10), grace: Duration::from_mins(10) };
 const LIMITS: Limits = Limits { file_size: 1 << 20, files: 1_000 };
@@ -41,7 +39,7 @@ const LATE: &str = "20280301000000Z";
 struct Machine {
     directory: TempDir,
     scanner: Scanner,
-    settling: Settling,
+    stabilizer: Stabilizer,
     seconds: u64,
 }
 
@@ -50,8 +48,8 @@ impl Machine {
         let directory = tempfile::tempdir().unwrap();
         let root = Arc::new(HostRoot::open(directory.path()).unwrap());
         let machine = Self {
-            scanner: Scanner::new(root, Wishes::default(), LIMITS),
-            settling: Settling::new(TIMING),
+            scanner: Scanner::new(root, LayoutOverrides::default(), LIMITS),
+            stabilizer: Stabilizer::new(TIMING),
             directory,
             seconds: 0,
         };
@@ -65,7 +63,7 @@ impl Machine {
     fn etcd() -> Self {
         let machine =
             Self::new(&[("etc/etcd/pki/server.crt", SOON), ("etc/etcd/pki/peer.crt", LATE)]);
-        machine.write("etc/etcd/pki/ca.crt", &Specimen::ca("20360101000000Z").pem());
+        machine.write("etc/etcd/pki/ca.crt", &CertificateBuilder::ca("20360101000000Z").pem());
         machine
     }
 
@@ -76,23 +74,28 @@ impl Machine {
             machine.leaf(&format!("etc/kubernetes/pki/{file}"), SOON);
         }
         for ca in ["ca.crt", "etcd/ca.crt"] {
-            machine
-                .write(&format!("etc/kubernetes/pki/{ca}"), &Specimen::ca("20360101000000Z").pem());
+            machine.write(
+                &format!("etc/kubernetes/pki/{ca}"),
+                &CertificateBuilder::ca("20360101000000Z").pem(),
+            );
         }
         machine
     }
 
     /// Reads the configuration again: these files more.
     fn configure(&mut self, files: &[&str]) {
-        let file = |path: &&str| ExtraSource {
+        let file = |path: &&str| ConfiguredSource {
             place: Place::File(HostPath::new(path).unwrap()),
-            kind: Kind::File,
+            kind: SourceKind::File,
             renewed_by: RenewedBy::Operator,
         };
-        let wishes = Wishes { sources: files.iter().map(file).collect(), ..Wishes::default() };
-        self.settling.reconfigure(TIMING, |path| wishes.covers(path));
+        let overrides = LayoutOverrides {
+            sources: files.iter().map(file).collect(),
+            ..LayoutOverrides::default()
+        };
+        self.stabilizer.reconfigure(TIMING, |path| overrides.covers(path));
         let root = Arc::new(HostRoot::open(self.directory.path()).unwrap());
-        self.scanner = Scanner::new(root, wishes, LIMITS);
+        self.scanner = Scanner::new(root, overrides, LIMITS);
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -106,12 +109,12 @@ impl Machine {
     }
 
     fn leaf(&self, path: &str, end: &str) {
-        self.write(path, &Specimen::leaf(end).pem());
+        self.write(path, &CertificateBuilder::leaf(end).pem());
     }
 
     /// A kubeconfig with a client certificate embedded.
     fn kubeconfig(&self, path: &str, end: &str) {
-        let data = STANDARD.encode(Specimen::leaf(end).pem());
+        let data = STANDARD.encode(CertificateBuilder::leaf(end).pem());
         let text = format!("users: [{{name: u, user: {{client-certificate-data: {data}}}}}]\n");
         self.write(path, &text);
     }
@@ -131,13 +134,13 @@ impl Machine {
         self.seconds += seconds;
         let monotonic = Duration::from_secs(self.seconds);
         let at = Moment { monotonic, wall: Timestamp::from_unix(wall) };
-        let scan = self.scanner.look(at.wall);
-        Report::of(self.settling.take(scan, at), Vec::new(), at.wall)
+        let scan = self.scanner.scan(at.wall);
+        Report::new(self.stabilizer.observe(scan, at), Vec::new(), Vec::new(), at.wall)
     }
 
     fn next_deadline(&self) -> Option<u64> {
         let now = Duration::from_secs(self.seconds);
-        self.settling.deadline(now).map(|d| d.saturating_sub(now).as_secs())
+        self.stabilizer.deadline(now).map(|d| d.saturating_sub(now).as_secs())
     }
 }
 
@@ -148,7 +151,7 @@ fn earliest(report: &Report) -> Option<String> {
 }
 
 fn reasons(report: &Report) -> Vec<Reason> {
-    report.problems.iter().map(|lasting| lasting.problem.reason).collect()
+    report.problems.iter().map(|active| active.problem.reason).collect()
 }
 
 fn stale(report: &Report) -> usize {

@@ -32,7 +32,7 @@ pub(super) struct Unreadable;
 
 impl Map {
     /// Takes the value of a key out; a value of null is as good as none.
-    pub(super) fn take(&mut self, key: &str) -> Option<Node> {
+    pub(super) fn remove(&mut self, key: &str) -> Option<Node> {
         let at = self.0.iter().position(|(name, _)| name == key)?;
         Some(self.0.swap_remove(at).1).filter(|node| !matches!(node, Node::Null))
     }
@@ -51,7 +51,7 @@ impl Map {
 
     /// Takes a text out.
     pub(super) fn text(&mut self, key: &str) -> Result<Option<Zeroizing<String>>, Unreadable> {
-        match self.take(key) {
+        match self.remove(key) {
             None => Ok(None),
             Some(Node::Text(text)) => Ok(Some(text)),
             Some(_) => Err(Unreadable),
@@ -60,7 +60,7 @@ impl Map {
 
     /// Takes a list of maps out; one that is not there is empty.
     pub(super) fn maps(&mut self, key: &str) -> Result<Vec<Self>, Unreadable> {
-        match self.take(key) {
+        match self.remove(key) {
             None => Ok(Vec::new()),
             Some(Node::List(nodes)) => nodes.into_iter().map(Node::map).collect(),
             Some(_) => Err(Unreadable),

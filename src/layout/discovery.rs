@@ -6,12 +6,16 @@ use std::path::{Component, Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
-use super::{Evidence, ExtraSource, Place, Source, Watched};
+use super::evidence::Evidence;
+use super::known_files::{
+    CONTROL_PLANE_KUBECONFIGS, ExpectedContent, Origin, expected_content, known_names,
+};
+use super::{Source, Watched};
+use crate::config::{ConfiguredSource, Place};
 use crate::host_root::{HostPath, HostRoot, ReadError, ends_like};
-use crate::pki::renewal::{CONTROL_PLANE_KUBECONFIGS, Holds, Slot, holds, known_names};
 use crate::problem::{Problem, Reason};
 
-/// Directories beneath the fixed part of a `**` pattern that are looked into.
+/// Directories beneath the fixed part of a `**` pattern that are searched.
 const GLOB_DEPTH: usize = 8;
 
 /// Where the kubelet looks for static pods: kubeadm's folder, and Bottlerocket's
@@ -25,10 +29,20 @@ const CONTROL_PLANE_PODS: &[&str] =
 /// Links whose targets' directories are watched, too; beyond them the tick finds what changes.
 const LINKS: usize = 100;
 
-pub(super) struct Survey<'a> {
+/// What was discovered.
+pub(super) struct Discovered {
+    pub(super) sources: Vec<Source>,
+    pub(super) problems: Vec<Problem>,
+    /// See [`super::Layout::unlisted`].
+    pub(super) unlisted: Vec<HostPath>,
+    pub(super) watched: Vec<Watched>,
+}
+
+/// See the module.
+pub(super) struct Discovery<'a> {
     root: &'a HostRoot,
     limit: usize,
-    /// By path, so that a file which two sources name is looked at once. The first one wins.
+    /// By path, so that a file which two sources name is read once. The first one wins.
     sources: BTreeMap<HostPath, Source>,
     problems: Vec<Problem>,
     unlisted: Vec<HostPath>,
@@ -37,7 +51,7 @@ pub(super) struct Survey<'a> {
     links: usize,
 }
 
-impl<'a> Survey<'a> {
+impl<'a> Discovery<'a> {
     pub(super) const fn new(root: &'a HostRoot, limit: usize) -> Self {
         Self {
             root,
@@ -52,54 +66,54 @@ impl<'a> Survey<'a> {
 
     /// Every `*.crt` in a PKI directory and in its `etcd` directory. Keys, sa.pub and requests
     /// have other names, and backups are siblings of the directory (`pki.bak_*`).
-    pub(super) fn pki(&mut self, directory: &HostPath, slot: Slot) {
+    pub(super) fn pki(&mut self, directory: &HostPath, origin: Origin) {
         self.watch_named(directory, true);
         for directory_in_it in [directory.clone(), directory.join("etcd")] {
             let wanted = |name: &Path| has_suffix(name, &[b".crt"]);
             for path in self.list(&directory_in_it, 1, false, wanted) {
-                self.add_beneath(directory, slot, path);
+                self.add_beneath(directory, origin, path);
             }
             // A directory of ten thousand other files must not hide the ones that matter.
             if self.unlisted.contains(&directory_in_it) {
-                for path in known_names(slot).map(|name| directory.join(name)) {
+                for path in known_names(origin).map(|name| directory.join(name)) {
                     if self.there(&path) {
-                        self.add_beneath(directory, slot, path);
+                        self.add_beneath(directory, origin, path);
                     }
                 }
             }
             self.watch(directory_in_it, false);
-            if slot == Slot::EtcdPki {
+            if origin == Origin::EtcdPki {
                 break;
             }
         }
     }
 
-    fn add_beneath(&mut self, directory: &HostPath, slot: Slot, path: HostPath) {
+    fn add_beneath(&mut self, directory: &HostPath, origin: Origin, path: HostPath) {
         let name = path.beneath(directory).map(|name| name.as_os_str().as_bytes().to_vec());
-        self.add(Source { name: name.unwrap_or_default(), slot, kind: slot.kind(), path });
+        self.add(Source { name: name.unwrap_or_default(), origin, kind: origin.kind(), path });
     }
 
     /// The control plane's kubeconfigs beside its PKI.
     pub(super) fn kubeconfigs(&mut self, pki: &HostPath) {
         let Some(directory) = pki.parent() else { return };
         for name in CONTROL_PLANE_KUBECONFIGS {
-            self.named(directory.join(name), Slot::ControlPlaneKubeconfig, false);
+            self.named(directory.join(name), Origin::ControlPlaneKubeconfig, false);
         }
     }
 
     /// The kubelet's current client certificate. The dated files beside it are its past ones and
     /// are never removed.
     pub(super) fn kubelet(&mut self, directory: &HostPath) {
-        self.named(directory.join("kubelet-client-current.pem"), Slot::KubeletClient, false);
+        self.named(directory.join("kubelet-client-current.pem"), Origin::KubeletClient, false);
     }
 
     /// A source that the configuration adds.
-    pub(super) fn extra(&mut self, extra: &ExtraSource) {
-        let slot = Slot::Configured(extra.renewed_by);
+    pub(super) fn extra(&mut self, extra: &ConfiguredSource) {
+        let origin = Origin::Configured(extra.renewed_by);
         let source = |path: HostPath| Source {
             name: path.file_name().to_vec(),
             kind: extra.kind,
-            slot,
+            origin,
             path,
         };
         match &extra.place {
@@ -108,7 +122,7 @@ impl<'a> Survey<'a> {
                 if self.there(path) {
                     self.add(source(path.clone()));
                 } else if !self.problems.iter().any(|p| Some(&p.path) == path.parent().as_ref()) {
-                    self.problems.push(Problem::unreadable(path.clone(), &ReadError::NotFound));
+                    self.problems.push(Problem::unreadable(path, &ReadError::NotFound));
                 }
             }
             Place::Directory(path) => {
@@ -140,12 +154,12 @@ impl<'a> Survey<'a> {
     pub(super) fn evidence(&self, control_plane: &HostPath, etcd: &HostPath) -> Evidence {
         let has = |name: &str| self.sources.contains_key(&control_plane.join(name));
         let known = |source: &Source| {
-            source.slot == Slot::ControlPlanePki
-                && holds(source.slot, &source.name) != Holds::Anything
+            source.origin == Origin::ControlPlanePki
+                && expected_content(source.origin, &source.name) != ExpectedContent::Anything
                 && source.name != b"ca.crt"
         };
         let kubeconfigs =
-            self.sources.values().filter(|source| source.slot == Slot::ControlPlaneKubeconfig);
+            self.sources.values().filter(|source| source.origin == Origin::ControlPlaneKubeconfig);
         let manifest = |directory: &&str| {
             let directory = HostPath::root().join(directory);
             CONTROL_PLANE_PODS
@@ -167,38 +181,39 @@ impl<'a> Survey<'a> {
 
     /// What was found. Of more files than the limit those that mean something come first, and the
     /// directories of the rest count as not listed: what was in them is not known to be gone.
-    pub(super) fn finish(mut self) -> (Vec<Source>, Vec<Problem>, Vec<HostPath>, Vec<Watched>) {
+    pub(super) fn finish(mut self) -> Discovered {
         let mut sources: Vec<_> = std::mem::take(&mut self.sources).into_values().collect();
         if sources.len() > self.limit {
             sources.sort_by_key(Source::rank);
             let cut_off = sources.split_off(self.limit);
             if let Some(first) = cut_off.first() {
-                self.too_many(first.path.clone());
+                self.too_many(&first.path);
             }
             for directory in cut_off.iter().filter_map(|source| source.path.parent()) {
                 self.not_listed(directory);
             }
             sources.sort_by(|a, b| a.path.cmp(&b.path));
         }
-        (sources, self.problems, self.unlisted, self.watched)
+        let Self { problems, unlisted, watched, .. } = self;
+        Discovered { sources, problems, unlisted, watched }
     }
 
-    fn named(&mut self, path: HostPath, slot: Slot, awaited: bool) {
+    fn named(&mut self, path: HostPath, origin: Origin, awaited: bool) {
         self.watch_named(&path, awaited);
         if self.there(&path) {
             let name = path.file_name().to_vec();
-            self.add(Source { path, slot, kind: slot.kind(), name });
+            self.add(Source { path, origin, kind: origin.kind(), name });
         }
     }
 
     /// Whether a name is there, be it a link that leads nowhere: that is for the scan to report.
     /// When its directory may not be searched nobody knows, and the directory is the problem.
     fn there(&mut self, path: &HostPath) -> bool {
-        match (self.root.glance(path), path.parent()) {
+        match (self.root.stat(path), path.parent()) {
             (Err(ReadError::NotFound), _) => false,
             (Err(error @ ReadError::PermissionDenied(_)), Some(parent)) => {
                 if !self.unlisted.contains(&parent) {
-                    self.unreadable(parent, &error);
+                    self.unreadable(&parent, &error);
                 }
                 false
             }
@@ -220,7 +235,7 @@ impl<'a> Survey<'a> {
         match self.root.list(directory, depth, self.limit.saturating_add(1), wanted) {
             Ok(listing) => {
                 for (path, error) in listing.errors {
-                    self.unreadable(path, &error);
+                    self.unreadable(&path, &error);
                 }
                 if listing.truncated {
                     self.not_listed(directory.clone());
@@ -232,13 +247,13 @@ impl<'a> Survey<'a> {
             }
             Err(ReadError::NotFound) if !required => Vec::new(),
             Err(error) => {
-                self.unreadable(directory.clone(), &error);
+                self.unreadable(directory, &error);
                 Vec::new()
             }
         }
     }
 
-    fn unreadable(&mut self, path: HostPath, error: &ReadError) {
+    fn unreadable(&mut self, path: &HostPath, error: &ReadError) {
         if *error != ReadError::NotFound {
             self.not_listed(path.clone());
         }
@@ -251,17 +266,13 @@ impl<'a> Survey<'a> {
         }
     }
 
-    fn too_many(&mut self, path: HostPath) {
-        self.problems.push(Problem {
-            path,
-            index: None,
-            reason: Reason::TooMany,
-            message: format!(
-                "more than {} files are to be read; this one and those after it are not; raise \
-                 limits.files if they are wanted",
-                self.limit
-            ),
-        });
+    fn too_many(&mut self, path: &HostPath) {
+        let message = format!(
+            "more than {} files are to be read; this one and those after it are not; raise \
+             limits.files if they are wanted",
+            self.limit
+        );
+        self.problems.push(Problem::new(path, Reason::TooMany, message));
     }
 
     /// Watches a directory for every name in it.
@@ -291,7 +302,7 @@ fn has_suffix(name: &Path, suffixes: &[&[u8]]) -> bool {
     suffixes.iter().any(|suffix| ends_like(name.as_os_str().as_bytes(), suffix))
 }
 
-/// The directories of a pattern before its first wildcard, and how deep to look beneath them.
+/// The directories of a pattern before its first wildcard, and how deep to search beneath them.
 pub(super) fn fixed_part(pattern: &Pattern) -> (HostPath, usize) {
     let path = Path::new(pattern.as_str());
     let wild = |c: &Component<'_>| c.as_os_str().as_bytes().iter().any(|b| b"*?[".contains(b));

@@ -1,21 +1,12 @@
 //! The annotations of the Node: what they say, and what the Node's own dates hold against it.
 
+use expiryd_api::annotation::{
+    ALL, EARLIEST_CERTIFICATE, EARLIEST_EXPIRY, HELD, MACHINE_EXPIRY, OBSERVED_AT, STATUS,
+};
+use expiryd_api::{Earliest, Status, Timestamp};
 use serde_json::{Map, Value, json};
 
-use crate::clock::Timestamp;
-use crate::report::{Earliest, Report, Status};
-
-/// The annotations that expiryd sets. The first is Cluster API's own, in its own format
-/// (`api/core/v1beta2/machine_types.go`), so that a bridge copies it to the Machine as it is.
-pub const ANNOTATIONS: &[&str] =
-    &[MACHINE_EXPIRY, EARLIEST_EXPIRY, EARLIEST_CERTIFICATE, STATUS, HELD, OBSERVED_AT];
-
-const MACHINE_EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
-const EARLIEST_EXPIRY: &str = "expiryd.dev/earliest-expiry";
-const EARLIEST_CERTIFICATE: &str = "expiryd.dev/earliest-certificate";
-const STATUS: &str = "expiryd.dev/status";
-const HELD: &str = "expiryd.dev/held";
-const OBSERVED_AT: &str = "expiryd.dev/observed-at";
+use crate::report::Report;
 
 /// What the annotations say, all but the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,10 +22,10 @@ pub struct Annotations {
 
 impl Annotations {
     /// What they say of a report with this earliest expiry.
-    pub fn of(report: &Report, earliest: &Earliest) -> Self {
+    pub fn new(report: &Report, earliest: &Earliest) -> Self {
         Self {
             machine: report.machine_rollout.as_ref().map(|end| end.not_after),
-            earliest: (earliest.not_after, earliest.path.to_string()),
+            earliest: (earliest.not_after, earliest.path.clone()),
             status: report.status,
             held: false,
         }
@@ -124,7 +115,7 @@ impl Said {
 
 /// The patch that removes all of them.
 pub fn removal_patch() -> Value {
-    let nulls: Map<_, _> = ANNOTATIONS.iter().map(|key| ((*key).to_owned(), Value::Null)).collect();
+    let nulls: Map<_, _> = ALL.iter().map(|key| ((*key).to_owned(), Value::Null)).collect();
     json!({ "metadata": { "annotations": nulls } })
 }
 
@@ -143,7 +134,7 @@ pub fn is_of_a_control_plane(node: &Value) -> bool {
 /// Whether a Node carries any of them.
 pub fn are_on(node: &Value) -> bool {
     let annotations = node.pointer("/metadata/annotations").and_then(Value::as_object);
-    annotations.is_some_and(|map| ANNOTATIONS.iter().any(|key| map.contains_key(*key)))
+    annotations.is_some_and(|map| ALL.iter().any(|key| map.contains_key(*key)))
 }
 
 #[cfg(test)]
@@ -243,7 +234,7 @@ mod tests {
         let patch = removal_patch();
         let annotations = patch.pointer("/metadata/annotations").and_then(Value::as_object);
         let annotations = annotations.unwrap();
-        assert_eq!(annotations.len(), ANNOTATIONS.len());
+        assert_eq!(annotations.len(), ALL.len());
         assert!(annotations.values().all(Value::is_null));
     }
 

@@ -8,20 +8,20 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::identity::Identity;
+use crate::identity::Identity;
 
 /// Bytes of an answer beyond which it is not read; a Node has some ten thousand.
 const LIMIT: usize = 4 << 20;
 
 /// What to ask.
 #[derive(Debug, Clone)]
-pub(super) struct Call {
+pub(super) struct Request {
     pub(super) method: Method,
     /// With its query.
     pub(super) path: String,
@@ -31,7 +31,7 @@ pub(super) struct Call {
 
 /// What came of it.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: StatusCode,
     /// The object, or the API's Status.
     pub(super) body: Value,
@@ -44,15 +44,15 @@ pub(super) struct Answer {
 /// Which step failed and why, as the second half of a sentence that begins with the server.
 pub(super) async fn ask(
     identity: &Identity,
-    call: Call,
+    request: Request,
     timeout: Duration,
-) -> Result<Answer, String> {
-    tokio::time::timeout(timeout, converse(identity, call)).await.unwrap_or_else(|_| {
+) -> Result<Response, String> {
+    tokio::time::timeout(timeout, exchange(identity, request)).await.unwrap_or_else(|_| {
         Err(format!("did not answer within {}", humantime::format_duration(timeout)))
     })
 }
 
-async fn converse(identity: &Identity, call: Call) -> Result<Answer, String> {
+async fn exchange(identity: &Identity, request: Request) -> Result<Response, String> {
     let (host, port) = &identity.server;
     let stream = TcpStream::connect((host.as_str(), *port))
         .await
@@ -64,7 +64,7 @@ async fn converse(identity: &Identity, call: Call) -> Result<Answer, String> {
     let failed = |error: hyper::Error| format!("the request failed: {error}");
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    let request = request(identity, call)?;
+    let request = encode(identity, request)?;
     // The connection does its work while the answer is waited for, and ends with this function.
     let exchange = async {
         let response = sender.send_request(request).await.map_err(failed)?;
@@ -78,7 +78,7 @@ async fn converse(identity: &Identity, call: Call) -> Result<Answer, String> {
         ended = closed(connection) => return Err(ended),
     };
     let seconds = head.headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());
-    Ok(Answer {
+    Ok(Response {
         status: head.status,
         body: serde_json::from_slice(&body).unwrap_or(Value::Null),
         retry_after: seconds.map(Duration::from_secs),
@@ -93,13 +93,13 @@ async fn closed<T: Future<Output = Result<(), hyper::Error>>>(connection: T) -> 
     }
 }
 
-fn request(identity: &Identity, call: Call) -> Result<Request<Full<Bytes>>, String> {
-    let Call { method, path, content_type, body } = call;
+fn encode(identity: &Identity, request: Request) -> Result<hyper::Request<Full<Bytes>>, String> {
+    let Request { method, path, content_type, body } = request;
     let (host, port) = &identity.server;
     let host =
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let agent = concat!("expiryd/", env!("CARGO_PKG_VERSION"));
-    let mut request = Request::builder()
+    let mut request = hyper::Request::builder()
         .method(method)
         .uri(format!("{}{path}", identity.prefix))
         .header(HOST, host)
@@ -108,7 +108,7 @@ fn request(identity: &Identity, call: Call) -> Result<Request<Full<Bytes>>, Stri
         .header(CONTENT_TYPE, content_type);
     if let Some(authorization) = &identity.authorization {
         let mut value = HeaderValue::from_str(authorization)
-            .map_err(|_| "its token is no header value".to_owned())?;
+            .map_err(|_| "its token is not a valid header value".to_owned())?;
         value.set_sensitive(true);
         request = request.header(AUTHORIZATION, value);
     }

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
+use expiryd_api::{Earliest, Timestamp};
 use serde_json::{Value, json};
-
-use crate::clock::Timestamp;
-use crate::report::Earliest;
 
 /// The type of the Node's condition.
 const CONDITION: &str = "CertificatesExpiring";
@@ -44,13 +42,13 @@ impl Shown {
 
 impl Condition {
     /// What to say of the earliest expiry at `now`, which is expiring within `window` of its end.
-    pub fn of(earliest: &Earliest, window: Duration, now: Timestamp) -> Self {
+    pub fn new(earliest: &Earliest, window: Duration, now: Timestamp) -> Self {
         let left = earliest.not_after.seconds_since(now);
-        let renewer = earliest.renewed_by.map_or("nobody known", |by| by.as_str());
+        let renewer = earliest.renewed_by.map_or("unknown", |by| by.as_str());
         Self {
             expiring: left < i64::try_from(window.as_secs()).unwrap_or(i64::MAX),
             message: format!(
-                "{} ends at {}; renewed by {renewer}",
+                "{} ends at {}; renewed by: {renewer}",
                 earliest.path, earliest.not_after
             ),
         }

@@ -1,24 +1,26 @@
 //! One thing that is published, and how far it has got.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use expiryd_api::{Publication, PublicationState};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use super::client::{self, Answer, Call};
+use super::client::{self, Request, Response};
 use super::condition::Shown;
-use super::identity::{Identity, Missing};
+use super::desired::Desired;
 use super::schedule::Schedule;
-use super::wanted::Want;
-use super::{Settings, annotations, condition};
-use crate::clock::Timestamp;
+use super::{annotations, condition};
+use crate::clock;
+use crate::config::NodeConfig;
 use crate::escape::Escaped;
-use crate::publication::{Publication, State};
+use crate::identity::{Identity, IdentityError};
 
 /// See the module.
-pub(super) struct Track {
+pub(super) struct Publisher {
     pub(super) schedule: Schedule,
     pub(super) publication: Publication,
     /// How long a request may take.
@@ -49,27 +51,27 @@ struct Failure {
     retry_after: Option<Duration>,
 }
 
-impl Track {
+impl Publisher {
     /// Publishes nothing before `not_before`.
-    pub(super) const fn new(name: &'static str, not_before: Duration, settings: Settings) -> Self {
+    pub(super) const fn new(name: &'static str, not_before: Duration, config: &NodeConfig) -> Self {
         Self {
             schedule: Schedule::new(not_before),
             publication: Publication {
-                name,
-                state: State::Pending,
+                name: Cow::Borrowed(name),
+                state: PublicationState::Pending,
                 last_success: None,
                 message: None,
             },
-            timeout: settings.timeout,
-            is_worker: settings.is_worker,
+            timeout: config.timeout,
+            is_worker: config.is_worker,
         }
     }
 
-    /// Tries to publish `want`, and notes how it went, and what was heard of the Node.
-    pub(super) async fn take(
+    /// Tries to publish `desired`, and notes how it went, and what was heard of the Node.
+    pub(super) async fn publish(
         &mut self,
-        identity: &Result<Arc<Identity>, Missing>,
-        want: Want,
+        identity: &Result<Arc<Identity>, IdentityError>,
+        desired: Desired,
         seen: &mut Option<NodeSeen>,
         start: Instant,
     ) {
@@ -78,40 +80,44 @@ impl Track {
             Err(missing) => {
                 self.schedule.failed(None, start.elapsed(), 1.0);
                 match missing {
-                    Missing::Absent(why) => self.stands(State::Off, Some(why.clone())),
-                    Missing::Broken(why) => self.stands(State::Failing, Some(why.clone())),
+                    IdentityError::Absent(why) => {
+                        self.set_state(PublicationState::Off, Some(why.clone()));
+                    }
+                    IdentityError::Unusable(why) => {
+                        self.set_state(PublicationState::Failing, Some(why.clone()));
+                    }
                 }
                 return;
             }
         };
-        match self.send(identity, &want, seen).await {
+        match self.send(identity, &desired, seen).await {
             Ok(remark) => {
-                self.publication.last_success = Some(Timestamp::now());
-                let news = !self.schedule.holds(&want);
-                self.schedule.accepted(want, start.elapsed(), fastrand::f64());
-                if news && self.publication.state == State::Accepted {
+                self.publication.last_success = Some(clock::now());
+                let news = !self.schedule.has_accepted(&desired);
+                self.schedule.accepted(desired, start.elapsed(), fastrand::f64());
+                if news && self.publication.state == PublicationState::Accepted {
                     info!(node = %identity.node, "{}: the change was accepted", self.publication.name);
                 }
-                self.stands(State::Accepted, remark);
+                self.set_state(PublicationState::Accepted, remark);
             }
             Err(Failure { why, retry_after }) => {
                 self.schedule.failed(retry_after, start.elapsed(), fastrand::f64());
-                self.stands(State::Failing, Some(why));
+                self.set_state(PublicationState::Failing, Some(why));
             }
         }
     }
 
     /// Notes that there is nothing to publish, and why.
-    pub(super) fn rests(&mut self, why: &str) {
-        self.stands(State::Off, Some(why.to_owned()));
+    pub(super) fn rest(&mut self, why: &str) {
+        self.set_state(PublicationState::Off, Some(why.to_owned()));
     }
 
     /// Notes the state, with one log line when it is another one.
-    fn stands(&mut self, state: State, message: Option<String>) {
+    fn set_state(&mut self, state: PublicationState, message: Option<String>) {
         let Publication { name, state: before, message: said, .. } = &self.publication;
         if (*before, said) != (state, &message) {
             match (state, &message) {
-                (State::Failing, Some(why)) => warn!("{name}: {why}; trying again"),
+                (PublicationState::Failing, Some(why)) => warn!("{name}: {why}; trying again"),
                 (_, Some(why)) => info!("{name}: {state}: {why}"),
                 (_, None) => info!("{name}: {state}"),
             }
@@ -124,21 +130,21 @@ impl Track {
     async fn send(
         &self,
         identity: &Identity,
-        want: &Want,
+        desired: &Desired,
         seen: &mut Option<NodeSeen>,
     ) -> Result<Option<String>, Failure> {
-        let now = Timestamp::now();
-        match want {
-            Want::Annotations(annotations) if annotations.is_degraded() => {
+        let now = clock::now();
+        match desired {
+            Desired::Annotations(annotations) if annotations.is_degraded() => {
                 let node = self.node(identity, seen).await?;
                 let held = annotations.clone().held_against(&node);
                 self.patch(identity, Part::Metadata, held.patch(now), seen).await?;
                 return Ok(held.holds());
             }
-            Want::Annotations(annotations) => {
+            Desired::Annotations(annotations) => {
                 self.patch(identity, Part::Metadata, annotations.patch(now), seen).await?;
             }
-            Want::NoAnnotations => {
+            Desired::NoAnnotations => {
                 let node = self.node(identity, seen).await?;
                 if annotations::are_on(&node) {
                     if !self.is_worker && annotations::is_of_a_control_plane(&node) {
@@ -148,24 +154,24 @@ impl Track {
                         .await?;
                 }
             }
-            Want::Condition(condition) => {
+            Desired::Condition(condition) => {
                 if seen.is_none() {
                     self.node(identity, seen).await?;
                 }
                 let shown = seen.and_then(|seen| seen.condition);
                 self.patch(identity, Part::Status, condition.patch(shown, now), seen).await?;
             }
-            Want::NoCondition => {
+            Desired::NoCondition => {
                 self.patch(identity, Part::Status, condition::removal_patch(), seen).await?;
             }
-            Want::Event(event) => {
-                let call = Call {
+            Desired::Event(event) => {
+                let request = Request {
                     method: Method::POST,
                     path: "/api/v1/namespaces/default/events?fieldManager=expiryd".to_owned(),
                     content_type: "application/json",
                     body: event.object(&identity.node, now),
                 };
-                self.accepted(identity, call).await?;
+                self.accepted(identity, request).await?;
             }
         }
         Ok(None)
@@ -195,8 +201,8 @@ impl Track {
         };
         let name = path_segment(&identity.node);
         let path = format!("/api/v1/nodes/{name}{subresource}?fieldManager=expiryd");
-        let call = Call { method: Method::PATCH, path, content_type, body };
-        let node = self.accepted(identity, call).await?;
+        let request = Request { method: Method::PATCH, path, content_type, body };
+        let node = self.accepted(identity, request).await?;
         if node.get("metadata").is_some() {
             *seen = Some(NodeSeen { condition: Shown::of(&node) });
         }
@@ -204,10 +210,10 @@ impl Track {
     }
 
     /// Asks, and takes everything but success as a failure, in words that name who must act.
-    async fn accepted(&self, identity: &Identity, call: Call) -> Result<Value, Failure> {
+    async fn accepted(&self, identity: &Identity, request: Request) -> Result<Value, Failure> {
         let (host, port) = &identity.server;
-        let (creates, path) = (call.method == Method::POST, call.path.clone());
-        let Answer { status, body, retry_after } = client::ask(identity, call, self.timeout)
+        let (creates, path) = (request.method == Method::POST, request.path.clone());
+        let Response { status, body, retry_after } = client::ask(identity, request, self.timeout)
             .await
             .map_err(|why| Failure { why: format!("{host}:{port} {why}"), retry_after: None })?;
         // An Event of that name is the one that was meant: an earlier answer was lost.

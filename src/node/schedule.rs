@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::wanted::Want;
+use super::desired::Desired;
 
 /// The first retry's longest delay, doubled for each further one.
 const BASE: Duration = Duration::from_secs(1);
@@ -15,7 +15,7 @@ const BASE: Duration = Duration::from_secs(1);
 const CAP: Duration = Duration::from_mins(5);
 
 /// The longest delay that the server may ask for with Retry-After.
-const PATIENCE: Duration = Duration::from_hours(1);
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// A change waits until this long after what was accepted last: a file that flaps must not become a
 /// storm of requests.
@@ -27,10 +27,10 @@ const REFRESH: Duration = Duration::from_hours(20);
 /// And this much later at the latest.
 const REFRESH_SPREAD: Duration = Duration::from_hours(4);
 
-/// When to send what is wanted. Durations are points of a monotonic clock.
+/// When to send what is desired. Durations are points of a monotonic clock.
 #[derive(Debug, Clone)]
 pub(super) struct Schedule {
-    accepted: Option<Want>,
+    accepted: Option<Desired>,
     /// When to say it again although nothing changed.
     refresh: Duration,
     failures: u32,
@@ -43,28 +43,28 @@ impl Schedule {
         Self { accepted: None, refresh: Duration::MAX, failures: 0, not_before }
     }
 
-    /// When to send `wanted`.
-    pub(super) fn due(&self, wanted: &Want) -> Duration {
-        if self.accepted.as_ref() == Some(wanted) {
+    /// When to send `desired`.
+    pub(super) fn due(&self, desired: &Desired) -> Duration {
+        if self.accepted.as_ref() == Some(desired) {
             self.refresh.max(self.not_before)
         } else {
             self.not_before
         }
     }
 
-    /// Whether `wanted` is what was accepted last.
-    pub(super) fn holds(&self, wanted: &Want) -> bool {
-        self.accepted.as_ref() == Some(wanted)
+    /// Whether `desired` is what was accepted last.
+    pub(super) fn has_accepted(&self, desired: &Desired) -> bool {
+        self.accepted.as_ref() == Some(desired)
     }
 
     /// It was accepted. `chance` is uniform in 0 to 1.
-    pub(super) fn accepted(&mut self, wanted: Want, now: Duration, chance: f64) {
+    pub(super) fn accepted(&mut self, desired: Desired, now: Duration, chance: f64) {
         // An Event is a thing of the past: it is not said twice.
-        self.refresh = match wanted {
-            Want::Event(_) => Duration::MAX,
+        self.refresh = match desired {
+            Desired::Event(_) => Duration::MAX,
             _ => now.saturating_add(REFRESH).saturating_add(REFRESH_SPREAD.mul_f64(chance)),
         };
-        self.accepted = Some(wanted);
+        self.accepted = Some(desired);
         self.failures = 0;
         self.not_before = now.saturating_add(PAUSE);
     }
@@ -72,7 +72,7 @@ impl Schedule {
     /// It was refused or not heard. `chance` is uniform in 0 to 1.
     pub(super) fn failed(&mut self, retry_after: Option<Duration>, now: Duration, chance: f64) {
         let longest = BASE.saturating_mul(1 << self.failures.min(16)).min(CAP);
-        let asked = retry_after.unwrap_or_default().min(PATIENCE);
+        let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
         self.failures = self.failures.saturating_add(1);
         self.not_before = now.saturating_add(asked).saturating_add(longest.mul_f64(chance));
     }
@@ -82,42 +82,40 @@ impl Schedule {
 mod tests {
     use super::super::condition::Condition;
     use super::*;
-    use crate::clock::Timestamp;
-    use crate::host_root::HostPath;
-    use crate::report::Earliest;
+    use expiryd_api::{Earliest, Timestamp};
 
     const MINUTE: Duration = Duration::from_mins(1);
 
     fn earliest(path: &str) -> Earliest {
         let not_after = Timestamp::from_unix(0);
-        Earliest { not_after, path: HostPath::new(path).unwrap(), index: 0, renewed_by: None }
+        Earliest { not_after, path: path.to_owned(), index: 0, renewed_by: None }
     }
 
-    fn want(path: &str) -> Want {
-        Want::Condition(Condition::of(&earliest(path), MINUTE, Timestamp::from_unix(0)))
+    fn desired(path: &str) -> Desired {
+        Desired::Condition(Condition::new(&earliest(path), MINUTE, Timestamp::from_unix(0)))
     }
 
     #[test]
     fn the_first_one_waits_for_its_spread() {
-        assert_eq!(Schedule::new(MINUTE).due(&want("/a")), MINUTE);
+        assert_eq!(Schedule::new(MINUTE).due(&desired("/a")), MINUTE);
     }
 
     #[test]
     fn what_was_accepted_is_said_again_once_a_day_and_a_change_after_a_pause() {
         for chance in [0.0, 0.5, 0.999] {
             let mut schedule = Schedule::new(Duration::ZERO);
-            schedule.accepted(want("/a"), MINUTE, chance);
-            let again = schedule.due(&want("/a"));
+            schedule.accepted(desired("/a"), MINUTE, chance);
+            let again = schedule.due(&desired("/a"));
             assert!(again >= MINUTE + REFRESH && again <= MINUTE + REFRESH + REFRESH_SPREAD);
-            assert_eq!(schedule.due(&want("/b")), MINUTE + PAUSE);
+            assert_eq!(schedule.due(&desired("/b")), MINUTE + PAUSE);
         }
     }
 
     #[test]
     fn an_event_is_said_once() {
         let earliest = earliest("/a");
-        let condition = Condition::of(&earliest, MINUTE, Timestamp::from_unix(0));
-        let event = Want::Event(condition.event(&earliest).unwrap());
+        let condition = Condition::new(&earliest, MINUTE, Timestamp::from_unix(0));
+        let event = Desired::Event(condition.event(&earliest).unwrap());
         let mut schedule = Schedule::new(Duration::ZERO);
         schedule.accepted(event.clone(), MINUTE, 0.0);
         assert_eq!(schedule.due(&event), Duration::MAX);
@@ -130,28 +128,28 @@ mod tests {
         for _ in 0..12 {
             schedule.clone().failed(None, MINUTE, 0.0);
             schedule.failed(None, MINUTE, 1.0);
-            longest.push(schedule.due(&want("/a")).saturating_sub(MINUTE).as_secs());
+            longest.push(schedule.due(&desired("/a")).saturating_sub(MINUTE).as_secs());
         }
         assert_eq!(longest, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
         schedule.failed(None, MINUTE, 0.0);
-        assert_eq!(schedule.due(&want("/a")), MINUTE);
+        assert_eq!(schedule.due(&desired("/a")), MINUTE);
     }
 
     #[test]
     fn retry_after_is_a_minimum_within_reason() {
         let mut schedule = Schedule::new(Duration::ZERO);
         schedule.failed(Some(2 * MINUTE), MINUTE, 0.0);
-        assert_eq!(schedule.due(&want("/a")), 3 * MINUTE);
+        assert_eq!(schedule.due(&desired("/a")), 3 * MINUTE);
         schedule.failed(Some(Duration::from_hours(1_000)), MINUTE, 0.0);
-        assert_eq!(schedule.due(&want("/a")), MINUTE + PATIENCE);
+        assert_eq!(schedule.due(&desired("/a")), MINUTE + MAX_RETRY_AFTER);
     }
 
     #[test]
     fn success_forgets_the_failures() {
         let mut schedule = Schedule::new(Duration::ZERO);
         (0..9).for_each(|_| schedule.failed(None, MINUTE, 1.0));
-        schedule.accepted(want("/a"), MINUTE, 0.0);
+        schedule.accepted(desired("/a"), MINUTE, 0.0);
         schedule.failed(None, MINUTE, 1.0);
-        assert_eq!(schedule.due(&want("/b")), MINUTE + BASE);
+        assert_eq!(schedule.due(&desired("/b")), MINUTE + BASE);
     }
 }

@@ -7,86 +7,93 @@ use std::sync::Arc;
 use x509_parser::asn1_rs::{FromDer, Header};
 
 use super::pem::{self, Item};
-use super::{Certificate, Contents, Fault};
-use crate::problem::Reason;
+use super::{Certificate, Contents};
+use crate::host_root::HostPath;
+use crate::problem::{Problem, Reason};
 
 /// Certificates of one file beyond which the rest is one `too-many` problem.
 const LIMIT: usize = 10_000;
 
-/// Faults of one file beyond which the rest is counted and no more.
-const FAULTS: usize = 100;
+/// Problems of one file beyond which the rest is only counted.
+const PROBLEMS: usize = 100;
 
-pub(super) fn read(bytes: &[u8]) -> Contents {
-    let mut bundle = Bundle::default();
-    let Der { mut torn, rest } = bundle.raw_der(bytes);
+pub(super) fn read(path: &HostPath, bytes: &[u8]) -> Contents {
+    let mut bundle = Bundle { path, contents: Contents::default(), next: 0, left_out: 0 };
+    let Der { mut truncated, rest } = bundle.raw_der(bytes);
     pem::scan(rest, |item| match item {
         Item::Block { der, repaired, trusted } => bundle.block(&der, repaired, trusted),
-        Item::Torn(why) => bundle.fault(Reason::BadPem, why),
-        Item::Stray(reason, why) => bundle.stray(reason, why),
-        // What is left of torn DER holds pieces that look like DER of their own.
-        Item::Gap(_) if std::mem::take(&mut torn) => {}
-        Item::Gap(gap) => bundle.gap(gap),
+        Item::Malformed(why) => bundle.unreadable(Reason::BadPem, why),
+        Item::Unmatched(reason, why) => bundle.problem(None, reason, why),
+        // What is left of truncated DER holds pieces that look like DER of their own.
+        Item::Between(_) if std::mem::take(&mut truncated) => {}
+        Item::Between(text) => bundle.between(text),
     });
     bundle.finish(bytes)
 }
 
-#[derive(Default)]
-struct Bundle {
+struct Bundle<'a> {
+    path: &'a HostPath,
     contents: Contents,
+    /// The index of the next certificate.
     next: usize,
-    /// Faults that are left out because there are too many.
+    /// Problems that are left out because there are too many.
     left_out: usize,
 }
 
 /// What follows the DER at a place.
 struct Der<'a> {
     /// Whether it is what is left of a certificate that is not whole.
-    torn: bool,
+    truncated: bool,
     rest: &'a [u8],
 }
 
-impl Bundle {
-    /// Takes the DER certificates at the start of `bytes`, and says what follows them.
+impl Bundle<'_> {
+    /// Reads the DER certificates at the start of `bytes`, and says what follows them.
     fn raw_der<'a>(&mut self, bytes: &'a [u8]) -> Der<'a> {
         let mut rest = bytes;
         loop {
             let trimmed = skip_padding(rest);
-            let Some(length) = element_length(trimmed) else { return Der { torn: false, rest } };
+            let Some(length) = element_length(trimmed) else {
+                return Der { truncated: false, rest };
+            };
             let whole = trimmed.split_at_checked(length);
             let Some((der, after)) = whole.filter(|(der, after)| !overwritten(der, after)) else {
-                self.fault(
+                self.unreadable(
                     Reason::BadCertificate,
-                    "its DER ends in the middle; it is torn or still being written",
+                    "its DER ends in the middle; it is truncated or still being written",
                 );
-                return Der { torn: true, rest: trimmed };
+                return Der { truncated: true, rest: trimmed };
             };
             self.certificate(der, false);
             rest = after;
         }
     }
 
-    /// Takes the DER certificates anywhere between two PEM blocks, and tells of text that is none.
+    /// Reads the DER certificates anywhere between two PEM blocks, and tells of text that is none.
     /// Text cannot be mistaken for DER: no UTF-8 has the byte of a long length behind a `0`.
-    fn gap(&mut self, mut rest: &[u8]) {
+    fn between(&mut self, mut rest: &[u8]) {
         const BEGIN_IN_UTF_16: &[u8] = b"B\0E\0G\0I\0N";
         if rest.windows(BEGIN_IN_UTF_16.len()).any(|w| w == BEGIN_IN_UTF_16) {
-            self.stray(Reason::BadPem, "it holds PEM as UTF-16 text; write it as UTF-8");
+            self.problem(None, Reason::BadPem, "it holds PEM as UTF-16 text; write it as UTF-8");
         }
         while let Some(at) = rest.windows(2).position(|w| matches!(w, [0x30, 0x81..=0x84])) {
             let from = rest.get(at..).unwrap_or_default();
-            let Der { torn, rest: after } = self.raw_der(from);
-            if torn {
+            let Der { truncated, rest: after } = self.raw_der(from);
+            if truncated {
                 return;
             }
             rest = if after.len() < from.len() { after } else { from.get(1..).unwrap_or_default() };
         }
     }
 
-    /// Takes one PEM block: a certificate, and whatever its writer put behind it.
+    /// Reads one PEM block: a certificate, and whatever its writer put behind it.
     fn block(&mut self, der: &[u8], repaired: bool, trusted: bool) {
         let length = element_length(der).unwrap_or(der.len());
         let Some((first, mut rest)) = der.split_at_checked(length) else {
-            self.fault(Reason::BadCertificate, "its DER is shorter than it says; it is torn");
+            self.unreadable(
+                Reason::BadCertificate,
+                "its DER is shorter than it says; it is truncated",
+            );
             return;
         };
         let read = self.certificate(first, repaired);
@@ -98,7 +105,10 @@ impl Bundle {
             rest = after;
         }
         if !rest.is_empty() && !trusted && element_length(rest).is_some() {
-            self.fault(Reason::BadCertificate, "its DER is shorter than it says; it is torn");
+            self.unreadable(
+                Reason::BadCertificate,
+                "its DER is shorter than it says; it is truncated",
+            );
         } else if !rest.is_empty()
             && !trusted
             && read
@@ -108,7 +118,7 @@ impl Bundle {
         }
     }
 
-    /// Takes the DER of one certificate; says whether it could be read.
+    /// Reads the DER of one certificate; says whether it could be read.
     fn certificate(&mut self, der: &[u8], repaired: bool) -> bool {
         if self.next >= LIMIT {
             self.next += 1;
@@ -123,7 +133,7 @@ impl Bundle {
             }
             Err(why) => {
                 if let Some(container) = container(der) {
-                    self.fault(
+                    self.unreadable(
                         Reason::UnsupportedContainer,
                         format!(
                             "it is a {container} container, which expiryd does not open; write \
@@ -131,7 +141,7 @@ impl Bundle {
                         ),
                     );
                 } else {
-                    self.fault(Reason::BadCertificate, why);
+                    self.unreadable(Reason::BadCertificate, why);
                 }
                 false
             }
@@ -139,20 +149,17 @@ impl Bundle {
     }
 
     /// A place where a certificate ought to be.
-    fn fault(&mut self, reason: Reason, message: impl Into<String>) {
+    fn unreadable(&mut self, reason: Reason, message: impl Into<String>) {
         let index = Some(self.next);
         self.next += 1;
-        self.push(Fault { index, reason, message: message.into() });
+        self.problem(index, reason, message);
     }
 
-    /// Something that may have been a certificate, in no place of its own.
-    fn stray(&mut self, reason: Reason, message: &str) {
-        self.push(Fault::of_file(reason, message));
-    }
-
-    fn push(&mut self, fault: Fault) {
-        if self.contents.faults.len() < FAULTS {
-            self.contents.faults.push(fault);
+    /// Without an index it may have been a certificate, in no place of its own.
+    fn problem(&mut self, index: Option<usize>, reason: Reason, message: impl Into<String>) {
+        if self.contents.problems.len() < PROBLEMS {
+            let problem = Problem { index, ..Problem::new(self.path, reason, message) };
+            self.contents.problems.push(problem);
         } else {
             self.left_out += 1;
         }
@@ -161,7 +168,8 @@ impl Bundle {
     fn finish(mut self, bytes: &[u8]) -> Contents {
         let over = self.next.saturating_sub(LIMIT);
         if over > 0 {
-            self.contents.faults.push(Fault::of_file(
+            self.contents.problems.push(Problem::new(
+                self.path,
                 Reason::TooMany,
                 format!(
                     "it holds {} certificates; those after the first {LIMIT} are not read",
@@ -170,12 +178,13 @@ impl Bundle {
             ));
         }
         if self.left_out > 0 {
-            self.contents.faults.push(Fault::of_file(
+            self.contents.problems.push(Problem::new(
+                self.path,
                 Reason::TooMany,
                 format!("{} more places in it cannot be read and are not listed", self.left_out),
             ));
         }
-        if self.contents.certificates.is_empty() && self.contents.faults.is_empty() {
+        if self.contents.certificates.is_empty() && self.contents.problems.is_empty() {
             let message = match bytes {
                 [] => "it is empty".to_owned(),
                 [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
@@ -186,7 +195,7 @@ impl Bundle {
                 }
                 _ => "no certificate was found in it, neither PEM nor DER".to_owned(),
             };
-            self.contents.faults.push(Fault::of_file(Reason::NoCertificate, message));
+            self.contents.problems.push(Problem::new(self.path, Reason::NoCertificate, message));
         }
         self.contents
     }

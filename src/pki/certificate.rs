@@ -1,5 +1,6 @@
 //! One X.509 certificate: what of it matters to expiry, and nothing that needs its signature.
 
+use expiryd_api::Timestamp;
 use sha2::{Digest, Sha256};
 use x509_parser::asn1_rs::{Any, FromDer, Tag};
 use x509_parser::certificate::{TbsCertificate, X509CertificateParser};
@@ -11,32 +12,6 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Version;
 
 use super::name::Name;
-use crate::clock::Timestamp;
-use crate::closed_list::closed_list;
-
-closed_list! {
-    /// Something odd about a certificate that was read.
-    Warning {
-        /// basicConstraints is malformed, doubled or has an unreadable pathLen: it counts.
-        CaUnknown = "ca-unknown",
-        /// CA:TRUE in the first certificate of a file that holds a leaf: it counts.
-        CaFlagInLeafFile = "ca-flag-in-leaf-file",
-        /// A CA certificate behind a leaf ends before the leaf does.
-        ChainExpiresFirst = "chain-expires-first",
-        /// A certificate in a CA's file says that it is no CA: it counts.
-        LeafInCaFile = "leaf-in-ca-file",
-        /// The same, and it looks like a CA of old: it counts, and drives no roll-out.
-        SuspectCa = "suspect-ca",
-        /// notBefore is still to come.
-        NotYetValid = "not-yet-valid",
-        /// A date is not written as RFC 5280 wants it; the value is right all the same.
-        NonstandardTime = "nonstandard-time",
-        /// A strict PEM reader, such as kubeadm's, would refuse or miss this block.
-        RepairedPem = "repaired-pem",
-        /// Bytes follow the certificate in its PEM block.
-        TrailingData = "trailing-data",
-    }
-}
 
 /// What basicConstraints says (RFC 5280 section 4.2.1.9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,18 +49,18 @@ pub struct Certificate {
     pub version_1: bool,
     /// Whether keyUsage has keyCertSign.
     pub key_cert_sign: bool,
-    /// See [`Warning::NonstandardTime`].
+    /// See [`expiryd_api::Warning::NonstandardTime`].
     pub nonstandard_time: bool,
-    /// See [`Warning::RepairedPem`].
+    /// See [`expiryd_api::Warning::RepairedPem`].
     pub repaired_pem: bool,
-    /// See [`Warning::TrailingData`].
+    /// See [`expiryd_api::Warning::TrailingData`].
     pub trailing_data: bool,
 }
 
 impl Certificate {
     /// Reads exactly one DER certificate.
     ///
-    /// Neither the signature nor the key is looked at, and of the extensions only
+    /// Neither the signature nor the key is checked, and of the extensions only
     /// basicConstraints and keyUsage: whatever else is odd about a certificate, its dates count.
     ///
     /// # Errors
@@ -95,15 +70,15 @@ impl Certificate {
             .with_deep_parse_extensions(false)
             .parse(der)
             .map_err(|error| match error {
-                x509_parser::nom::Err::Incomplete(_) => "its DER is torn".to_owned(),
+                x509_parser::nom::Err::Incomplete(_) => "its DER is truncated".to_owned(),
                 x509_parser::nom::Err::Error(e) | x509_parser::nom::Err::Failure(e) => {
-                    format!("its DER is no readable X.509 certificate ({e})")
+                    format!("its DER is not a valid X.509 certificate ({e})")
                 }
             })?;
         let tbs = &certificate.tbs_certificate;
         let times = times(tbs.as_ref());
         if times.iter().flatten().any(has_impossible_offset) {
-            return Err("a date of it has an offset from UTC that no clock has".to_owned());
+            return Err("one of its dates has an offset from UTC that no clock has".to_owned());
         }
         Ok(Self {
             subject: Name::of(&tbs.subject),

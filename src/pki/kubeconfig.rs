@@ -6,20 +6,19 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Contents, Fault, bundle};
+use super::{Contents, bundle};
+use crate::host_root::HostPath;
 use crate::kubeconfig::Kubeconfig;
-use crate::problem::Reason;
+use crate::problem::{Problem, Reason};
 
-pub(super) fn read(bytes: &[u8]) -> Contents {
+pub(super) fn read(path: &HostPath, bytes: &[u8]) -> Contents {
     let users = match Kubeconfig::parse(bytes) {
         Ok(config) => config.users(),
-        Err(why) => return Contents::fault(Fault::of_file(Reason::BadKubeconfig, why)),
+        Err(why) => return Problem::new(path, Reason::BadKubeconfig, why).into(),
     };
     if users.is_empty() {
-        return Contents::fault(Fault::of_file(
-            Reason::NoCertificate,
-            "it is a kubeconfig without users; it may be torn or still being written",
-        ));
+        let why = "it is a kubeconfig without users; it may be truncated or still being written";
+        return Problem::new(path, Reason::NoCertificate, why).into();
     }
     let mut contents = Contents::default();
     let mut next = 0;
@@ -31,7 +30,8 @@ pub(super) fn read(bytes: &[u8]) -> Contents {
             match user.certificate.filter(|file| !file.is_empty()) {
                 Some(file) => contents.references.push(file),
                 None if user.other_credential => {}
-                None => contents.faults.push(Fault::of_file(
+                None => contents.problems.push(Problem::new(
+                    path,
                     Reason::NoCertificate,
                     "a user in it has neither a client certificate nor another credential",
                 )),
@@ -39,24 +39,24 @@ pub(super) fn read(bytes: &[u8]) -> Contents {
             continue;
         }
         let Ok(pem) = STANDARD.decode(&data) else {
-            contents.faults.push(Fault {
+            let why = "its client-certificate-data is not valid base64";
+            contents.problems.push(Problem {
                 index: Some(next),
-                reason: Reason::BadKubeconfig,
-                message: "its client-certificate-data is no base64".to_owned(),
+                ..Problem::new(path, Reason::BadKubeconfig, why)
             });
             next += 1;
             continue;
         };
-        let embedded = bundle::read(&pem);
+        let embedded = bundle::read(path, &pem);
         let base = next;
         contents.certificates.extend(embedded.certificates.into_iter().map(|(i, c)| {
             next = next.max(base + i + 1);
             (base + i, c)
         }));
-        contents.faults.extend(embedded.faults.into_iter().map(|mut fault| {
-            fault.index = fault.index.map(|i| base + i);
-            next = next.max(fault.index.map_or(base, |i| i + 1));
-            fault
+        contents.problems.extend(embedded.problems.into_iter().map(|mut problem| {
+            problem.index = problem.index.map(|i| base + i);
+            next = next.max(problem.index.map_or(base, |i| i + 1));
+            problem
         }));
     }
     contents

@@ -1,4 +1,4 @@
-//! PEM as it is met in the wild: finds every certificate marker in a file and decodes its block.
+//! PEM as it is found in practice: finds every certificate marker in a file and decodes its block.
 //!
 //! RFC 7468 with what operators' tools really write: text around the blocks, CRLF or CR, a byte
 //! order mark, indentation, markers glued together, missing padding, the older labels. A block
@@ -29,11 +29,11 @@ pub(super) enum Item<'a> {
         trusted: bool,
     },
     /// A certificate's BEGIN marker whose block cannot be read.
-    Torn(&'static str),
+    Malformed(&'static str),
     /// A sign of a certificate or container that has no BEGIN marker of a certificate.
-    Stray(Reason, &'static str),
+    Unmatched(Reason, &'static str),
     /// What lies between blocks, or behind a BEGIN without END, to look for raw DER in.
-    Gap(&'a [u8]),
+    Between(&'a [u8]),
 }
 
 /// Walks through the text and hands over what it finds, in order.
@@ -41,11 +41,11 @@ pub(super) fn scan<'a>(text: &'a [u8], mut found: impl FnMut(Item<'a>)) {
     let mut markers = Markers::new(text).peekable();
     let mut at = 0;
     while let Some(marker) = markers.next() {
-        found(Item::Gap(text.get(at..marker.start).unwrap_or_default()));
+        found(Item::Between(text.get(at..marker.start).unwrap_or_default()));
         at = marker.end;
         if !marker.begin {
             if marker.label() == Label::Certificate {
-                found(Item::Stray(
+                found(Item::Unmatched(
                     Reason::BadPem,
                     "a PEM block ends here whose BEGIN line is lost",
                 ));
@@ -59,20 +59,20 @@ pub(super) fn scan<'a>(text: &'a [u8], mut found: impl FnMut(Item<'a>)) {
                 found(decode(text, &marker, end));
             }
             (Label::Certificate, Some(_)) => {
-                found(Item::Torn("the END line of its PEM block belongs to something else"));
+                found(Item::Malformed("the END line of its PEM block belongs to something else"));
             }
-            (Label::Certificate, None) => found(Item::Torn("its PEM block has no END line")),
-            (Label::Unclear, _) => found(Item::Torn(
+            (Label::Certificate, None) => found(Item::Malformed("its PEM block has no END line")),
+            (Label::Unclear, _) => found(Item::Malformed(
                 "the BEGIN line of its PEM block is damaged, or names a kind of certificate that \
                  expiryd does not know",
             )),
-            (Label::Container, _) => found(Item::Stray(
+            (Label::Container, _) => found(Item::Unmatched(
                 Reason::UnsupportedContainer,
                 "it holds a PKCS#7 container, which expiryd does not open; write the certificates \
                  as PEM (openssl pkcs7 -print_certs)",
             )),
             (Label::Other, Some(end)) if end.label() == Label::Certificate => {
-                found(Item::Stray(
+                found(Item::Unmatched(
                     Reason::BadPem,
                     "a PEM block ends here whose BEGIN line is lost",
                 ));
@@ -83,7 +83,7 @@ pub(super) fn scan<'a>(text: &'a [u8], mut found: impl FnMut(Item<'a>)) {
             at = end.end;
         }
     }
-    found(Item::Gap(text.get(at..).unwrap_or_default()));
+    found(Item::Between(text.get(at..).unwrap_or_default()));
 }
 
 /// Whether any PEM block begins in the text.
@@ -156,8 +156,8 @@ fn words(label: &[u8]) -> Vec<u8> {
     text.trim_ascii_end().to_vec()
 }
 
-/// The markers of a text, in order. They do not overlap, and a label is looked at only as far as its
-/// marker reaches: whatever the text, no byte is looked at more than twice.
+/// The markers of a text, in order. They do not overlap, and a label is read only as far as its
+/// marker reaches: whatever the text, no byte is read more than twice.
 struct Markers<'a> {
     text: &'a [u8],
     at: usize,
@@ -214,10 +214,10 @@ fn decode(text: &[u8], begin: &Marker<'_>, end: &Marker<'_>) -> Item<'static> {
     let mut digits = Vec::with_capacity(body.len());
     digits.extend(body.iter().filter(|b| !b.is_ascii_whitespace()));
     if digits.is_empty() {
-        return Item::Torn("its PEM block is empty");
+        return Item::Malformed("its PEM block is empty");
     }
     let Ok(der) = LENIENT.decode(&digits) else {
-        return Item::Torn("the base64 of its PEM block is damaged");
+        return Item::Malformed("the base64 of its PEM block is damaged");
     };
     let strict = at_line_start(text, begin.start)
         && at_line_start(text, end.start)

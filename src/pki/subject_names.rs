@@ -1,4 +1,4 @@
-//! Whom a certificate is for: the names by which a TLS client may be known.
+//! The names that a certificate is for, by which a TLS client may be known.
 
 use std::net::IpAddr;
 use std::panic::catch_unwind;
@@ -9,7 +9,7 @@ use super::name::Name;
 
 /// The common names of the subject, and its alternative names that are DNS names, addresses, URIs or
 /// e-mail addresses (RFC 5280 section 4.2.1.6). None if the certificate cannot be read.
-pub fn names(der: &[u8]) -> Vec<String> {
+pub fn subject_names(der: &[u8]) -> Vec<String> {
     // The bytes come from whoever connects, and no parser must be able to stop the agent.
     catch_unwind(|| read(der)).ok().flatten().unwrap_or_default()
 }
@@ -44,21 +44,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_holder_is_known_by_common_name_and_alternative_names() {
+    fn a_subject_is_known_by_common_name_and_alternative_names() {
         let alternatives = ["etcd-1.example", "192.0.2.1", "2001:db8::1"].map(str::to_owned);
         let mut params = CertificateParams::new(alternatives).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, "controller");
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
         assert_eq!(
-            names(certificate.der()),
+            subject_names(certificate.der()),
             ["controller", "etcd-1.example", "192.0.2.1", "2001:db8::1"]
         );
     }
 
     #[test]
     fn what_is_no_certificate_has_no_name() {
-        assert!(names(b"").is_empty());
-        assert!(names(&[0x30, 0x80, 0, 0]).is_empty());
+        assert!(subject_names(b"").is_empty());
+        assert!(subject_names(&[0x30, 0x80, 0, 0]).is_empty());
     }
 }

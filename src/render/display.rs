@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::clock::Timestamp;
-use crate::report::{ReportedCertificate, Status};
+use expiryd_api::{Status, Timestamp};
+
+use crate::inventory::CertificateEntry;
 
 /// What a status means.
 pub(super) const fn status(status: Status) -> &'static str {
@@ -11,18 +12,18 @@ pub(super) const fn status(status: Status) -> &'static str {
         Status::Ok => "every certificate was read",
         Status::Degraded => "not everything could be read; see the problems below",
         Status::Waiting => "there is no certificate to report yet",
-        Status::None => "a roll-out has nothing to renew here",
+        Status::None => "a rollout has nothing to renew here",
     }
 }
 
 /// What is odd about a certificate.
-pub(super) fn remarks(entry: &ReportedCertificate) -> impl Iterator<Item = &'static str> {
+pub(super) fn remarks(entry: &CertificateEntry) -> impl Iterator<Item = &'static str> {
     let stale = entry.stale.then_some("stale");
     stale.into_iter().chain(entry.warnings.iter().map(|warning| warning.as_str()))
 }
 
 /// The issuer's common name, such as kubeadm's `etcd-ca`; the signature is not verified.
-pub(super) fn authority(entry: &ReportedCertificate) -> String {
+pub(super) fn authority(entry: &CertificateEntry) -> String {
     let issuer = &entry.certificate.issuer;
     let name = issuer.values("CN").last().map_or_else(|| issuer.to_string(), str::to_owned);
     if name.is_empty() { "-".to_owned() } else { name }

@@ -2,21 +2,21 @@
 //!
 //! Every text goes through maud, which escapes it: a certificate may call itself anything.
 
+use expiryd_api::{Earliest, Publication, Timestamp};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::verdict::{Nearness, Thresholds};
-use super::words::{authority, named, remarks, status, time_left};
-use crate::clock::Timestamp;
-use crate::inventory::Lasting;
-use crate::publication::Publication;
-use crate::report::{Earliest, Report, ReportedCertificate};
+use super::display::{authority, named, remarks, status, time_left};
+use crate::inventory::CertificateEntry;
+use crate::problem::ActiveProblem;
+use crate::report::Report;
+use crate::report::severity::{Severity, Thresholds};
 
 /// Certificates that a section of the page shows, those that end first; nobody reads more.
 const MOST: usize = 1_000;
 
 const STYLE: &str = include_str!("html.css");
 
-/// The page as it is at `now`; before the first look there is no report.
+/// The page as it is at `now`; before the first scan there is no report.
 pub fn render(report: Option<&Report>, now: Timestamp) -> String {
     let name = report.and_then(|r| r.node.name.as_deref()).unwrap_or("this host");
     html! {
@@ -33,7 +33,7 @@ pub fn render(report: Option<&Report>, now: Timestamp) -> String {
                 @if let Some(report) = report {
                     (body(report, now))
                 } @else {
-                    p.waiting { "The first look at the machine is not over yet; load this page again." }
+                    p.waiting { "The first scan of the machine is not over yet; load this page again." }
                 }
                 footer {
                     p { "expiryd " (env!("CARGO_PKG_VERSION")) " · " a href="/expiry" { "/expiry" }
@@ -55,12 +55,12 @@ fn body(report: &Report, now: Timestamp) -> Markup {
             " · " b class=(report.status) { (report.status) } ": " (status(report.status))
         }
         p.faint {
-            "Looked at " (time_left(now, report.observed_at)) " ago, at " (report.observed_at)
+            "Scanned " (time_left(now, report.observed_at)) " ago, at " (report.observed_at)
             @if !report.settled { "; not settled yet, so not to be acted on" }
         }
         dl {
             (fact("Earliest expiry", report.earliest.as_ref(), now))
-            (fact("What a machine roll-out waits for", report.machine_rollout.as_ref(), now))
+            (fact("What a machine rollout waits for", report.machine_rollout.as_ref(), now))
             (fact("Earliest CA", report.earliest_ca.as_ref(), now))
         }
         (problems(&report.problems))
@@ -88,12 +88,12 @@ fn fact(title: &str, earliest: Option<&Earliest>, now: Timestamp) -> Markup {
     }
 }
 
-fn problems(problems: &[Lasting]) -> Markup {
+fn problems(problems: &[ActiveProblem]) -> Markup {
     html! {
         @if !problems.is_empty() {
             h2 { "Problems" }
             ul {
-                @for Lasting { problem, since } in problems {
+                @for ActiveProblem { problem, since } in problems {
                     li {
                         span.path { (named(&problem.path, problem.index.unwrap_or(0))) }
                         " " span.tag.warning { (problem.reason) }
@@ -109,7 +109,7 @@ fn problems(problems: &[Lasting]) -> Markup {
 /// Certificates by their end, each with a bar from now to it; all bars of a time line have one scale.
 fn timeline(
     title: &str,
-    certificates: &[&ReportedCertificate],
+    certificates: &[&CertificateEntry],
     first: Option<&Earliest>,
     now: Timestamp,
 ) -> Markup {
@@ -122,7 +122,7 @@ fn timeline(
         div.axis { span { "now" } span { (end) } }
         ol {
             @for c in by_end.iter().take(MOST) {
-                @let is_first = first.is_some_and(|f| f.path == c.path && f.index == c.index);
+                @let is_first = first.is_some_and(|first| is_that(first, c));
                 @let not_after = c.certificate.not_after;
                 li class={ (class(not_after, now)) @if is_first { " first" } } {
                     div.row {
@@ -184,10 +184,15 @@ fn publications(publications: &[Publication]) -> Markup {
     }
 }
 
+/// Whether this is the certificate that ends first.
+fn is_that(first: &Earliest, c: &CertificateEntry) -> bool {
+    first.index == c.index && first.path == c.path.to_string()
+}
+
 fn class(not_after: Timestamp, now: Timestamp) -> &'static str {
-    match Thresholds::USUAL.judge(not_after, now) {
-        Nearness::Far => "far",
-        Nearness::Warning => "warning",
-        Nearness::Critical => "critical",
+    match Thresholds::DEFAULT.severity(not_after, now) {
+        Severity::Fine => "fine",
+        Severity::Warning => "warning",
+        Severity::Critical => "critical",
     }
 }

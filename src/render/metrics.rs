@@ -1,7 +1,7 @@
 //! The report as metrics, for Prometheus and what speaks its formats.
 //!
-//! What follows from the report is rendered once per report and form; only what moves with time,
-//! the process's own figures, is rendered for a scrape, and that at most once a second.
+//! What follows from the report is rendered once per report and format; what moves with time, the
+//! process's own figures, by itself.
 
 mod certificates;
 mod exposition;
@@ -10,101 +10,79 @@ mod machine;
 mod process;
 
 use std::iter::once;
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
 
+use expiryd_api::Timestamp;
 use hyper::body::Bytes;
 
-use crate::clock::Timestamp;
+use crate::agent_status::{AgentStats, ProcessStats};
 use crate::report::Report;
-use crate::vitals::Vitals;
-pub use exposition::{Coding, Form};
-use family::Family;
-use process::Process;
+pub use exposition::{ContentEncoding, Format};
+use family::ConstFamily;
 
-/// For how long the process's own figures stand.
-const FRESH: Duration = Duration::from_secs(1);
+/// One of something for each format and encoding.
+pub type Each<T> = [[T; ContentEncoding::COUNT]; Format::COUNT];
+
+/// That of `each` which is for this format and encoding.
+pub fn pick<T>(each: &Each<T>, format: Format, encoding: ContentEncoding) -> &T {
+    encoding.pick(format.pick(each.each_ref()).each_ref())
+}
 
 /// A report's metrics, rendered when they are first asked for.
 #[derive(Debug, Default)]
-pub struct Rendered {
-    /// The certificates', which are the same in both forms.
-    certificates: [OnceLock<Vec<Bytes>>; Coding::COUNT],
-    machine: [[OnceLock<Vec<Bytes>>; Coding::COUNT]; Form::COUNT],
+pub(super) struct RenderedMetrics {
+    /// The certificates', which are the same in both formats.
+    certificates: [OnceLock<Vec<Bytes>>; ContentEncoding::COUNT],
+    machine: Each<OnceLock<Vec<Bytes>>>,
 }
 
-impl Rendered {
-    fn get(&self, report: &Report, vitals: &Vitals, form: Form, coding: Coding) -> Vec<Bytes> {
-        let machine = coding.pick(form.pick(self.machine.each_ref()).each_ref());
-        let certificates = coding.pick(self.certificates.each_ref()).get_or_init(|| {
-            coding.encode(certificates::families(report).map(|family| family.write(form)))
+impl RenderedMetrics {
+    /// Them in parts.
+    pub(super) fn get(
+        &self,
+        report: &Report,
+        stats: &AgentStats,
+        format: Format,
+        encoding: ContentEncoding,
+    ) -> Vec<Bytes> {
+        let certificates = encoding.pick(self.certificates.each_ref()).get_or_init(|| {
+            encoding.encode(certificates::families(report).map(|family| family.write(format)))
         });
-        let machine = machine
-            .get_or_init(|| coding.encode(once(text_of(of_machine(report, Some(vitals)), form))));
+        let machine = pick(&self.machine, format, encoding).get_or_init(|| {
+            encoding.encode(once(text_of(of_machine(report, Some(stats)), format)))
+        });
         [certificates.as_slice(), machine].concat()
     }
 }
 
-/// What was written, and when.
-type Written = Option<(Instant, Vec<Bytes>)>;
-
-/// The process's own figures, and as they were written last, for each form and coding.
-#[derive(Debug)]
-pub struct Gauge {
-    process: Process,
-    kept: Mutex<[[Written; Coding::COUNT]; Form::COUNT]>,
-}
-
-impl Gauge {
-    /// Opens what the figures are read from.
-    pub fn open() -> Self {
-        Self { process: Process::open(), kept: Mutex::default() }
-    }
-
-    fn read(&self, form: Form, coding: Coding) -> Vec<Bytes> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = coding.pick(form.pick(kept.each_mut()).each_mut());
-        if let Some((at, parts)) = kept
-            && at.elapsed() < FRESH
-        {
-            return parts.clone();
-        }
-        let text = text_of(self.process.families(Timestamp::now()), form) + form.end();
-        let parts = coding.encode(once(text));
-        *kept = Some((Instant::now(), parts.clone()));
-        parts
-    }
-}
-
-/// The answer to a scrape, in parts. Before the first look there is only the process to tell of.
-pub fn scrape(
-    page: Option<(&Report, &Vitals, &Rendered)>,
-    gauge: &Gauge,
-    form: Form,
-    coding: Coding,
+/// The process's own figures at `now`: the last part of what is scraped. Gzip members one behind the
+/// other are one gzip file (RFC 1952 section 2.2).
+pub fn of_process(
+    stats: &ProcessStats,
+    now: Timestamp,
+    format: Format,
+    encoding: ContentEncoding,
 ) -> Vec<Bytes> {
-    let report = page.map(|(report, vitals, rendered)| rendered.get(report, vitals, form, coding));
-    // Gzip members one behind the other are one gzip file (RFC 1952 section 2.2).
-    [report.unwrap_or_default(), gauge.read(form, coding)].concat()
+    encoding.encode(once(text_of(process::families(stats, now), format) + format.end()))
 }
 
 /// The report alone in the text format, for `node_exporter`'s textfile collector.
 pub fn textfile(report: &Report) -> String {
-    let certificates = certificates::families(report).map(|family| family.write(Form::Text));
-    certificates.chain(once(text_of(of_machine(report, None), Form::Text))).collect()
+    let certificates = certificates::families(report).map(|family| family.write(Format::Text));
+    certificates.chain(once(text_of(of_machine(report, None), Format::Text))).collect()
 }
 
 /// What is said of the machine, and of the agent if there is one.
-fn of_machine(report: &Report, vitals: Option<&Vitals>) -> Vec<Family> {
+fn of_machine(report: &Report, stats: Option<&AgentStats>) -> Vec<ConstFamily> {
     let mut families = Vec::new();
     certificates::register_source(&mut families, report);
     machine::register_report(&mut families, report);
-    if let Some(vitals) = vitals {
-        machine::register_vitals(&mut families, report, vitals);
+    if let Some(stats) = stats {
+        machine::register_agent(&mut families, report, stats);
     }
     families
 }
 
-fn text_of(families: Vec<Family>, form: Form) -> String {
-    families.into_iter().map(|family| family.write(form)).collect()
+fn text_of(families: Vec<ConstFamily>, format: Format) -> String {
+    families.into_iter().map(|family| family.write(format)).collect()
 }

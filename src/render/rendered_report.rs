@@ -1,15 +1,17 @@
-//! A report in the forms that HTTP serves: rendered once, shared by every answer.
+//! A report in the forms that are served: rendered once, shared by every answer.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use expiryd_api::{Status, Timestamp};
 
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, VARY};
 use sha2::{Digest, Sha256};
 
-use super::metrics::Rendered;
-use crate::clock::Timestamp;
-use crate::report::{Report, Status};
-use crate::vitals::Vitals;
+use super::cached::Cached;
+use super::metrics::{ContentEncoding, Format, RenderedMetrics};
+use crate::agent_status::AgentStats;
+use crate::report::Report;
 
 /// One body with its entity tag.
 #[derive(Debug, Clone)]
@@ -50,54 +52,53 @@ impl Body {
     }
 }
 
-/// For how long the page for a person stands, which says how long ago things were.
-const PAGE_FRESH: i64 = 10;
+/// Seconds for which the page for a person is good, which says how long ago things were.
+const PAGE_MAX_AGE: i64 = 10;
 
 /// A report, rendered.
 #[derive(Debug)]
-pub struct Page {
-    /// The report itself.
-    pub report: Arc<Report>,
-    /// How the agent was doing when it made it.
-    pub vitals: Vitals,
+pub struct RenderedReport {
     /// As JSON.
     pub json: Body,
     /// As one line of text.
     pub text: Body,
-    /// As metrics.
-    pub metrics: Rendered,
-    /// As a page for a person, as of a time.
-    overview: Mutex<Option<(Timestamp, Bytes)>>,
+    report: Arc<Report>,
+    /// How the agent was doing when it made the report.
+    stats: AgentStats,
+    metrics: RenderedMetrics,
+    page: Cached<Bytes>,
 }
 
-impl Page {
+impl RenderedReport {
     /// Renders a report.
-    pub fn of(report: Arc<Report>, vitals: Vitals) -> Self {
+    pub fn new(report: Arc<Report>, stats: AgentStats) -> Self {
         Self {
             json: Body::new(super::json::write(&report), JSON),
             text: Body::new(report.line(), TEXT),
-            metrics: Rendered::default(),
-            overview: Mutex::default(),
-            vitals,
             report,
+            stats,
+            metrics: RenderedMetrics::default(),
+            page: Cached::new(PAGE_MAX_AGE),
         }
     }
 
     /// The page for a person as it is at `now`, or was a few seconds ago: everybody gets the same bytes.
-    pub fn overview(&self, now: Timestamp) -> Bytes {
-        let mut kept = self.overview.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*kept {
-            Some((at, bytes)) if (0..PAGE_FRESH).contains(&now.seconds_since(*at)) => bytes.clone(),
-            _ => {
-                let bytes = Bytes::from(super::html::render(Some(&self.report), now));
-                *kept = Some((now, bytes.clone()));
-                bytes
-            }
-        }
+    pub fn page(&self, now: Timestamp) -> Bytes {
+        self.page.get(now, || super::html::render(Some(&self.report), now).into())
     }
 
-    /// Whether the answer is there: a machine whose PKI is waited for has none yet.
-    pub fn available(&self) -> bool {
+    /// The report and the agent as metrics, in parts.
+    pub fn metrics(&self, format: Format, encoding: ContentEncoding) -> Vec<Bytes> {
+        self.metrics.get(&self.report, &self.stats, format, encoding)
+    }
+
+    /// Whether there is an answer: a machine whose PKI is waited for has none yet.
+    pub fn is_available(&self) -> bool {
         self.report.status != Status::Waiting
+    }
+
+    /// Whether the report is to be acted on.
+    pub fn is_settled(&self) -> bool {
+        self.report.settled
     }
 }

@@ -3,12 +3,13 @@
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 
+use expiryd_api::{Earliest, Timestamp};
 use tabwriter::TabWriter;
 
-use super::verdict::{Nearness, Thresholds};
-use super::words::{authority, named, remarks, status, time_left};
-use crate::clock::Timestamp;
-use crate::report::{Earliest, Report, ReportedCertificate};
+use super::display::{authority, named, remarks, status, time_left};
+use crate::inventory::CertificateEntry;
+use crate::report::Report;
+use crate::report::severity::{Severity, Thresholds};
 
 /// How the table looks.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +27,7 @@ pub fn render(report: &Report, style: Style, now: Timestamp) -> String {
     let mut text = heading(report);
     for (label, earliest) in [
         ("Earliest expiry", &report.earliest),
-        ("Machine roll-out", &report.machine_rollout),
+        ("Machine rollout", &report.machine_rollout),
         ("Earliest CA", &report.earliest_ca),
     ] {
         let _ = writeln!(text, "{label:<17} {}", Line { earliest: earliest.as_ref(), now });
@@ -38,8 +39,8 @@ pub fn render(report: &Report, style: Style, now: Timestamp) -> String {
     if !report.problems.is_empty() {
         text.push_str("\nPROBLEMS\n");
     }
-    for lasting in &report.problems {
-        let problem = &lasting.problem;
+    for active in &report.problems {
+        let problem = &active.problem;
         let place = named(&problem.path, problem.index.unwrap_or(0));
         let _ = writeln!(text, "{place}: {} ({})", problem.message, problem.reason);
     }
@@ -72,7 +73,7 @@ impl fmt::Display for Line<'_> {
 fn section(
     text: &mut String,
     title: &str,
-    certificates: &[&ReportedCertificate],
+    certificates: &[&CertificateEntry],
     style: Style,
     now: Timestamp,
 ) {
@@ -96,11 +97,11 @@ fn section(
     for (line, certificate) in
         aligned(&table).lines().zip(std::iter::once(None).chain(certificates.iter().map(Some)))
     {
-        let nearness = certificate.map(|c| style.thresholds.judge(c.certificate.not_after, now));
-        let color = match nearness.filter(|_| style.color) {
-            Some(Nearness::Critical) => Some("31"),
-            Some(Nearness::Warning) => Some("33"),
-            Some(Nearness::Far) | None => None,
+        let severity = certificate.map(|c| style.thresholds.severity(c.certificate.not_after, now));
+        let color = match severity.filter(|_| style.color) {
+            Some(Severity::Critical) => Some("31"),
+            Some(Severity::Warning) => Some("33"),
+            Some(Severity::Fine) | None => None,
         };
         let line = line.trim_end();
         let _ = match color {
@@ -110,7 +111,7 @@ fn section(
     }
 }
 
-fn row(entry: &ReportedCertificate, remarked: bool, wide: bool, now: Timestamp) -> String {
+fn row(entry: &CertificateEntry, remarked: bool, wide: bool, now: Timestamp) -> String {
     let certificate = &entry.certificate;
     let mut row = format!(
         "{}\t{}\t{}\t{}\t{}",

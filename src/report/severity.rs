@@ -1,9 +1,9 @@
-//! What `expiryd check` concludes from a report: the exit code that monitoring systems expect.
+//! How near an expiry is, and what a check concludes from a report.
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
-use crate::report::{Report, Status};
+use super::Report;
+use expiryd_api::{Status, Timestamp};
 
 /// How long before an expiry it is worth a warning, and how long before it is critical.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,16 +15,16 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
-    /// A month and a week: time to plan a roll-out, and time to do it now.
-    pub const USUAL: Self =
+    /// A month and a week: time to plan a rollout, and time to do it now.
+    pub const DEFAULT: Self =
         Self { warning: Duration::from_hours(30 * 24), critical: Duration::from_hours(7 * 24) };
 }
 
 /// How near an expiry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Nearness {
+pub enum Severity {
     /// Farther than both thresholds.
-    Far,
+    Fine,
     /// Within the warning's.
     Warning,
     /// Within the critical one's, or over.
@@ -33,22 +33,22 @@ pub enum Nearness {
 
 impl Thresholds {
     /// How near `not_after` is at `now`.
-    pub fn judge(self, not_after: Timestamp, now: Timestamp) -> Nearness {
+    pub fn severity(self, not_after: Timestamp, now: Timestamp) -> Severity {
         let left = not_after.seconds_since(now);
         let within = |limit: Duration| left < i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
         if left < 0 || within(self.critical) {
-            Nearness::Critical
+            Severity::Critical
         } else if within(self.warning) {
-            Nearness::Warning
+            Severity::Warning
         } else {
-            Nearness::Far
+            Severity::Fine
         }
     }
 }
 
 /// The conclusion, with the exit code of the monitoring plugins' convention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CheckStatus {
     /// Everything was read and nothing ends soon.
     Ok,
     /// Something ends within the warning threshold.
@@ -59,16 +59,16 @@ pub enum Verdict {
     Unknown,
 }
 
-impl Verdict {
+impl CheckStatus {
     /// Concludes from the earliest expiry of the counted certificates and of the CAs, whose end is
     /// an outage too. What is known to be critical stays so whatever else could not be read.
-    pub fn of(report: &Report, thresholds: Thresholds, now: Timestamp) -> Self {
+    pub fn new(report: &Report, thresholds: Thresholds, now: Timestamp) -> Self {
         let ends = [&report.earliest, &report.earliest_ca].into_iter().flatten();
-        let nearest = ends.map(|end| thresholds.judge(end.not_after, now)).max();
+        let nearest = ends.map(|end| thresholds.severity(end.not_after, now)).max();
         match (nearest, report.status) {
-            (Some(Nearness::Critical), _) => Self::Critical,
+            (Some(Severity::Critical), _) => Self::Critical,
             (_, Status::Degraded | Status::Waiting) => Self::Unknown,
-            (Some(Nearness::Warning), _) => Self::Warning,
+            (Some(Severity::Warning), _) => Self::Warning,
             _ => Self::Ok,
         }
     }
@@ -94,25 +94,25 @@ mod tests {
         critical: Duration::from_secs(7 * DAY),
     };
 
-    fn judged(seconds_left: i64) -> Nearness {
+    fn judged(seconds_left: i64) -> Severity {
         let now = Timestamp::from_unix(1_800_000_000);
-        THRESHOLDS.judge(Timestamp::from_unix(now.unix() + seconds_left), now)
+        THRESHOLDS.severity(Timestamp::from_unix(now.unix() + seconds_left), now)
     }
 
     #[test]
     fn an_expiry_is_near_when_less_than_the_threshold_is_left() {
         let day = DAY.cast_signed();
-        assert_eq!(judged(30 * day), Nearness::Far);
-        assert_eq!(judged(30 * day - 1), Nearness::Warning);
-        assert_eq!(judged(7 * day), Nearness::Warning);
-        assert_eq!(judged(7 * day - 1), Nearness::Critical);
+        assert_eq!(judged(30 * day), Severity::Fine);
+        assert_eq!(judged(30 * day - 1), Severity::Warning);
+        assert_eq!(judged(7 * day), Severity::Warning);
+        assert_eq!(judged(7 * day - 1), Severity::Critical);
     }
 
     #[test]
     fn a_certificate_is_valid_in_the_second_of_its_not_after() {
         let none = Thresholds { warning: Duration::ZERO, critical: Duration::ZERO };
         let now = Timestamp::from_unix(1_800_000_000);
-        assert_eq!(none.judge(now, now), Nearness::Far);
-        assert_eq!(none.judge(Timestamp::from_unix(now.unix() - 1), now), Nearness::Critical);
+        assert_eq!(none.severity(now, now), Severity::Fine);
+        assert_eq!(none.severity(Timestamp::from_unix(now.unix() - 1), now), Severity::Critical);
     }
 }

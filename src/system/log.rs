@@ -9,41 +9,15 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
-use crate::closed_list::closed_list;
-
-closed_list! {
-    /// How log lines are written.
-    Format {
-        /// To the journal when standard error leads there, else as text.
-        Auto = "auto",
-        /// One line of text each, on standard error.
-        Text = "text",
-        /// One JSON object each, on standard error.
-        Json = "json",
-    }
-}
-
-closed_list! {
-    /// The least important lines that are written.
-    Level {
-        /// Only what keeps the agent from working.
-        Error = "error",
-        /// What somebody should look at, too.
-        Warn = "warn",
-        /// Every change of state, too.
-        Info = "info",
-        /// Every look at the machine, too.
-        Debug = "debug",
-    }
-}
+use crate::config::{LogFormat, LogLevel};
 
 /// Sends this process's log lines where they belong, from now on.
-pub fn start(format: Format, level: Level) {
+pub fn start(format: LogFormat, level: LogLevel) {
     let level = match level {
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
     };
     let registry = Registry::default().with(layer(format).with_filter(level));
     // Only a second call could fail, and the first one stands.
@@ -52,21 +26,21 @@ pub fn start(format: Format, level: Level) {
 
 type BoxedLayer<S> = Box<dyn Layer<S> + Send + Sync>;
 
-fn layer<S>(format: Format) -> BoxedLayer<S>
+fn layer<S>(format: LogFormat) -> BoxedLayer<S>
 where
     S: Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
     let text = || fmt::layer().with_writer(io::stderr).with_target(false);
     match format {
-        Format::Auto if stderr_is_the_journal() => match tracing_journald::layer() {
+        LogFormat::Auto if stderr_is_the_journal() => match tracing_journald::layer() {
             Ok(journal) => journal
                 .with_field_prefix(Some("EXPIRYD".to_owned()))
                 .with_syslog_identifier("expiryd".to_owned())
                 .boxed(),
             Err(_) => text().with_ansi(false).boxed(),
         },
-        Format::Auto | Format::Text => text().with_ansi(io::stderr().is_terminal()).boxed(),
-        Format::Json => text().json().flatten_event(true).boxed(),
+        LogFormat::Auto | LogFormat::Text => text().with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => text().json().flatten_event(true).boxed(),
     }
 }
 

@@ -15,39 +15,39 @@ pub fn watchdog() -> Option<Duration> {
 /// The sockets that systemd bound for this process (systemd.socket(5)); none without it.
 ///
 /// # Errors
-/// A sentence for the operator: one of them is no TCP socket.
+/// A sentence for the operator: one of them is not a TCP socket.
 pub fn sockets() -> Result<Vec<TcpListener>, String> {
     let mut passed = ListenFd::from_env();
     (0..passed.len())
         .filter_map(|place| passed.take_tcp_listener(place).transpose())
         .collect::<Result<_, _>>()
-        .map_err(|error| format!("a socket of the service manager is no TCP socket: {error}"))
+        .map_err(|error| format!("a socket of the service manager is not a TCP socket: {error}"))
 }
 
 /// The agent answers, and this is its state in one line.
 pub fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
 /// The loop turned, and this is its state in one line.
 pub fn alive(status: &str) {
-    tell(&[NotifyState::Watchdog, NotifyState::Status(status)]);
+    notify(&[NotifyState::Watchdog, NotifyState::Status(status)]);
 }
 
 /// The configuration is being read again; [`ready`] ends it.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(_) => tell(&[NotifyState::Reloading]),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(_) => notify(&[NotifyState::Reloading]),
     }
 }
 
 /// The agent is on its way out.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         debug!(%error, "the service manager cannot be told");
     }

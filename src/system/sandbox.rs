@@ -2,7 +2,7 @@
 //!
 //! systemd does most of this and more from the unit, but a host container and a pod have no unit.
 //! Each layer is tried by itself, and holds for this thread and all that it starts later. Reading is
-//! narrowed last, by [`Sandbox::confine_reading`], once the machine was looked at.
+//! narrowed last, by [`Sandbox::confine_reading`], once the machine was scanned.
 
 mod files;
 mod privileges;
@@ -11,7 +11,7 @@ mod system_calls;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
-use crate::closed_list::closed_list;
+use expiryd_api::closed_list;
 
 closed_list! {
     /// One thing that the process gives up.

@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum SignalAction {
     /// SIGTERM or SIGINT: stop.
     Stop,
     /// SIGHUP: read the configuration again.
@@ -22,11 +22,11 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes over the signals; from now on they no longer end the process by themselves.
+    /// Listens to the signals; from now on they no longer end the process by themselves.
     ///
     /// # Errors
     /// When the kernel refuses the handlers.
-    pub fn take() -> io::Result<Self> {
+    pub fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -35,11 +35,11 @@ impl Signals {
     }
 
     /// The next one. Can be dropped and called again without losing a signal.
-    pub async fn next(&mut self) -> Asked {
+    pub async fn next(&mut self) -> SignalAction {
         tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hangup.recv() => Asked::Reload,
+            _ = self.terminate.recv() => SignalAction::Stop,
+            _ = self.interrupt.recv() => SignalAction::Stop,
+            _ = self.hangup.recv() => SignalAction::Reload,
         }
     }
 }

@@ -15,7 +15,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::authority::Authority;
-use crate::harness::wait_for;
+use crate::wait::wait_for;
 
 /// A request as it came in.
 #[derive(Debug, Clone)]

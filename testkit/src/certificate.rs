@@ -1,13 +1,11 @@
 //! Certificates for tests: DER written by hand, so that every field can be wrong on purpose.
 
-#![allow(dead_code, unreachable_pub, reason = "each test crate uses a part of it")]
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// A certificate to be. Its signature and key are no real ones: nothing here looks at them.
+/// Builds a certificate. Its signature and key are no real ones: nothing here looks at them.
 #[derive(Debug, Clone)]
-pub struct Specimen {
+pub struct CertificateBuilder {
     /// DER of the version field, or nothing for version 1.
     pub version: Vec<u8>,
     /// Content of the serial number.
@@ -35,7 +33,7 @@ pub const CA_FALSE: &[u8] = &[0x30, 0x00];
 /// Content of keyUsage with keyCertSign alone.
 pub const KEY_CERT_SIGN: &[u8] = &[0x03, 0x02, 0x02, 0x04];
 
-impl Specimen {
+impl CertificateBuilder {
     /// A leaf as etcdadm makes them, without basicConstraints, that ends at `YYYYMMDDHHMMSSZ`.
     pub fn leaf(not_after: &str) -> Self {
         Self {

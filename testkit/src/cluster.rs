@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::authority::{Authority, Pair};
-use crate::harness::{Host, project, skip, wait_for};
-use crate::node::{kubeconfig, rotate};
+use crate::host::{Host, project, skip};
+use crate::kubelet::{kubeconfig, rotate};
+use crate::wait::wait_for;
 
 /// A cluster that is only its API server.
 pub struct Cluster {

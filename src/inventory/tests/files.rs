@@ -35,7 +35,7 @@ fn a_file_that_is_empty_or_torn_keeps_its_last_good_certificate_for_as_long_as_t
 #[test]
 fn one_torn_certificate_in_a_file_that_was_whole_does_not_lose_the_others() {
     let mut machine = Machine::etcd();
-    let whole = Specimen::leaf(SOON).pem() + &Specimen::leaf(LATE).pem();
+    let whole = CertificateBuilder::leaf(SOON).pem() + &CertificateBuilder::leaf(LATE).pem();
     machine.write("etc/etcd/pki/server.crt", &whole);
     machine.after(0);
     // Cut within the first block: the second one is still whole.
@@ -96,8 +96,8 @@ fn the_etcd_client_is_there_under_either_name() {
 fn a_bundle_that_is_written_in_two_parts_keeps_all_its_dates_until_that_is_sure() {
     let mut machine = Machine::etcd();
     let bundle = |first: &str, second: Option<&str>| {
-        let second = second.map(|end| Specimen::leaf(end).pem()).unwrap_or_default();
-        Specimen::leaf(first).pem() + &second
+        let second = second.map(|end| CertificateBuilder::leaf(end).pem()).unwrap_or_default();
+        CertificateBuilder::leaf(first).pem() + &second
     };
     machine.write("etc/etcd/pki/server.crt", &bundle(LATE, Some(SOON)));
     machine.after(0);
@@ -130,8 +130,9 @@ fn a_bundle_that_is_written_in_two_parts_keeps_all_its_dates_until_that_is_sure(
 #[test]
 fn a_bundle_with_a_fault_that_stays_is_held_when_it_is_torn() {
     let mut machine = Machine::etcd();
-    let damaged = Specimen::leaf(LATE).pem().replacen("MI", "!!", 1);
-    let bundle = Specimen::leaf(LATE).pem() + &damaged + &Specimen::leaf(SOON).pem();
+    let damaged = CertificateBuilder::leaf(LATE).pem().replacen("MI", "!!", 1);
+    let bundle =
+        CertificateBuilder::leaf(LATE).pem() + &damaged + &CertificateBuilder::leaf(SOON).pem();
     machine.write("etc/etcd/pki/server.crt", &bundle);
     let before = machine.after(0);
     assert_eq!(reasons(&before), [Reason::BadPem]);

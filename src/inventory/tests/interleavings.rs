@@ -1,8 +1,8 @@
-//! Every interleaving of a renewal's file operations with looks, and of restarts with both.
+//! Every interleaving of a renewal's file operations with scans, and of restarts with both.
 //!
 //! A procedure is the list of what it does to files. After each of its operations the agent may not
-//! look at all, look once, or look twice with a pause shorter than the settle time between; all
-//! combinations are tried. What is published after each look must be what holds: for each file its
+//! scan at all, scan once, or scan twice with a pause shorter than the settle time between; all
+//! combinations are tried. What is published after each scan must be what holds: for each file its
 //! date if it is whole, else its last one; never later, never nothing. The Node outlives every agent and
 //! its date, too, is never later than what holds.
 
@@ -10,17 +10,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use expiryd_api::{EtcdTopology, Role, SourceKind, Status, Timestamp};
 use serde_json::Value;
+use testkit::certificate::CertificateBuilder;
 
-use crate::clock::{Moment, Timestamp};
+use crate::clock::Moment;
+use crate::config::Timing;
 use crate::host_root::HostPath;
-use crate::inventory::{Settling, Timing};
+use crate::inventory::Stabilizer;
 use crate::layout::Layout;
-use crate::pki::renewal::{EtcdTopology, Role, Slot};
-use crate::pki::specimen::Specimen;
-use crate::pki::{Contents, Kind, read};
-use crate::publish::node::wanted::{self, Want, Wanted};
-use crate::report::{Report, Status};
+use crate::layout::known_files::Origin;
+use crate::node::desired::{self, Decision, Desired};
+use crate::pki::{Contents, read};
+use crate::report::Report;
 use crate::scan::{File, Scan};
 
 const TIMING: Timing = Timing { settle: Duration::from_secs(10), grace: Duration::from_mins(10) };
@@ -43,7 +45,7 @@ type Operation = (usize, Option<Content>);
 /// The leaves of a machine, with the names of their files, and what renews them.
 struct Procedure {
     role: Role,
-    slot: Slot,
+    origin: Origin,
     directory: &'static str,
     leaves: [&'static str; 3],
     /// A leaf that nothing touches, later than the others.
@@ -62,18 +64,21 @@ fn rewritten(file: usize) -> [Operation; 3] {
 
 impl Procedure {
     fn new(
-        (role, slot, directory): (Role, Slot, &'static str),
+        (role, origin, directory): (Role, Origin, &'static str),
         leaves: [&'static str; 3],
         operations: Vec<Operation>,
     ) -> Self {
         let mut contents = BTreeMap::new();
         let mut holds = |file, content, bytes: &[u8]| {
-            contents.insert((file, content), Arc::new(read(Kind::File, bytes)));
+            contents.insert(
+                (file, content),
+                Arc::new(read(&HostPath::root(), SourceKind::File, bytes)),
+            );
         };
         for file in 0..4 {
             let pem = |dates: &[&str; 3]| match dates.get(file) {
-                Some(date) => Specimen::leaf(date).pem(),
-                None => Specimen::ca("20360101000000Z").pem(),
+                Some(date) => CertificateBuilder::leaf(date).pem(),
+                None => CertificateBuilder::ca("20360101000000Z").pem(),
             };
             let (old, new) = (pem(&OLD), pem(&NEW));
             holds(file, Content::Empty, b"");
@@ -81,13 +86,13 @@ impl Procedure {
             holds(file, Content::Old, old.as_bytes());
             holds(file, Content::New, new.as_bytes());
         }
-        Self { role, slot, directory, leaves, untouched: None, etcd: None, operations, contents }
+        Self { role, origin, directory, leaves, untouched: None, etcd: None, operations, contents }
     }
 
     /// `kubeadm certs renew`: each file is truncated and written again, in this order.
     fn kubeadm() -> Self {
         let leaves = ["apiserver.crt", "apiserver-kubelet-client.crt", "front-proxy-client.crt"];
-        let machine = (Role::ControlPlane, Slot::ControlPlanePki, "etc/kubernetes/pki");
+        let machine = (Role::ControlPlane, Origin::ControlPlanePki, "etc/kubernetes/pki");
         Self::new(machine, leaves, [0, 1, 2].map(rewritten).concat())
     }
 
@@ -106,16 +111,16 @@ impl Procedure {
             (2, Some(Content::New)),
         ];
         let operations = [removed.as_slice(), &written].concat();
-        Self::new((Role::Etcd, Slot::EtcdPki, "etc/etcd/pki"), leaves, operations)
+        Self::new((Role::Etcd, Origin::EtcdPki, "etc/etcd/pki"), leaves, operations)
     }
 
     /// EKS Anywhere on a Bottlerocket control plane (`renewerbottlerocket.go`): kubeadm in a container,
     /// then `cp` over `server-etcd-client.crt`.
     fn bottlerocket() -> Self {
         let leaves = ["apiserver.crt", "front-proxy-client.crt", "server-etcd-client.crt"];
-        let machine = (Role::ControlPlane, Slot::ControlPlanePki, "var/lib/kubeadm/pki");
-        let late = Specimen::leaf("20290101000000Z").pem();
-        let late = Arc::new(read(Kind::File, late.as_bytes()));
+        let machine = (Role::ControlPlane, Origin::ControlPlanePki, "var/lib/kubeadm/pki");
+        let late = CertificateBuilder::leaf("20290101000000Z").pem();
+        let late = Arc::new(read(&HostPath::root(), SourceKind::File, late.as_bytes()));
         Self {
             untouched: Some(("apiserver-kubelet-client.crt", late)),
             etcd: Some(EtcdTopology::External),
@@ -132,12 +137,14 @@ impl Procedure {
             let name = self.leaves.get(place).copied().unwrap_or("ca.crt");
             let contents = Arc::clone(&self.contents[&(place, (*content)?)]);
             let name_bytes = name.as_bytes().to_vec();
-            let file = File { slot: self.slot, kind: Kind::File, name: name_bytes, contents };
+            let file =
+                File { origin: self.origin, kind: SourceKind::File, name: name_bytes, contents };
             Some((self.directory().join(name), file))
         });
         let untouched = self.untouched.iter().map(|(name, contents)| {
             let (contents, name_bytes) = (Arc::clone(contents), name.as_bytes().to_vec());
-            let file = File { slot: self.slot, kind: Kind::File, name: name_bytes, contents };
+            let file =
+                File { origin: self.origin, kind: SourceKind::File, name: name_bytes, contents };
             (self.directory().join(name), file)
         });
         Scan {
@@ -199,7 +206,7 @@ impl Disk {
 /// An agent, and the time.
 #[derive(Clone)]
 struct Agent {
-    settling: Settling,
+    stabilizer: Stabilizer,
     now: Duration,
     /// Whether it was there before the renewal began.
     knows: bool,
@@ -209,23 +216,23 @@ struct Agent {
 
 impl Agent {
     fn started(now: Duration, knows: bool, node: Value) -> Self {
-        Self { settling: Settling::new(TIMING), now, knows, node }
+        Self { stabilizer: Stabilizer::new(TIMING), now, knows, node }
     }
 
     fn look(&mut self, procedure: &Procedure, disk: &Disk) -> Report {
         let wall = Timestamp::from_unix(1_800_000_000 + i64::try_from(self.now.as_secs()).unwrap());
         let inventory =
-            self.settling.take(procedure.scan(disk), Moment { monotonic: self.now, wall });
-        let report = Report::of(inventory, Vec::new(), wall);
+            self.stabilizer.observe(procedure.scan(disk), Moment { monotonic: self.now, wall });
+        let report = Report::new(inventory, Vec::new(), Vec::new(), wall);
         self.annotate(&report);
         report
     }
 
     /// Writes to the Node what the publisher would.
     fn annotate(&mut self, report: &Report) {
-        match wanted::annotations(report) {
-            Wanted::NotYet => {}
-            Wanted::This(Want::Annotations(new)) => {
+        match desired::annotations(report) {
+            Decision::NotYet => {}
+            Decision::Publish(Desired::Annotations(new)) => {
                 let new = if new.is_degraded() { new.held_against(&self.node) } else { new };
                 self.node = new.patch(report.observed_at);
             }

@@ -50,7 +50,7 @@ fn what_a_working_machine_always_has_is_missed_from_the_start() {
         for file in files {
             match *file {
                 "etc/kubernetes/pki/etcd/ca.crt" => {
-                    machine.write(file, &Specimen::ca("20360101000000Z").pem());
+                    machine.write(file, &CertificateBuilder::ca("20360101000000Z").pem());
                 }
                 conf if !conf.contains("/pki/") => machine.kubeconfig(conf, LATE),
                 leaf => machine.leaf(leaf, LATE),
@@ -79,7 +79,7 @@ fn a_file_that_never_stops_changing_leaves_the_rest_unsettled_for_the_grace_and_
 #[test]
 fn one_kubeconfig_makes_no_control_plane_and_leaves_nothing_behind() {
     let mut machine = Machine::new(&[]);
-    machine.write("etc/kubernetes/pki/ca.crt", &Specimen::ca("20360101000000Z").pem());
+    machine.write("etc/kubernetes/pki/ca.crt", &CertificateBuilder::ca("20360101000000Z").pem());
     machine.after(0);
     machine.kubeconfig("etc/kubernetes/admin.conf", SOON);
     let copied = machine.after(10);
@@ -128,7 +128,7 @@ fn a_grace_is_ended_by_the_new_certificates() {
 #[test]
 fn a_restart_in_an_emptied_directory_waits_and_does_not_guess() {
     let mut machine = Machine::new(&[]);
-    machine.write("etc/etcd/pki/ca.crt", &Specimen::ca("20360101000000Z").pem());
+    machine.write("etc/etcd/pki/ca.crt", &CertificateBuilder::ca("20360101000000Z").pem());
     let report = machine.after(0);
     assert_eq!((earliest(&report), report.status), (None, Status::Waiting));
     assert!(report.earliest_ca.is_some());
@@ -182,7 +182,8 @@ fn a_missing_etcd_server_certificate_does_not_make_a_stacked_etcd_external() {
         ("etc/kubernetes/pki/apiserver-etcd-client.crt", SOON),
         ("etc/kubernetes/pki/etcd/server.crt", LATE),
     ]);
-    machine.write("etc/kubernetes/pki/etcd/ca.crt", &Specimen::ca("20360101000000Z").pem());
+    machine
+        .write("etc/kubernetes/pki/etcd/ca.crt", &CertificateBuilder::ca("20360101000000Z").pem());
     assert_eq!(machine.after(0).node.etcd_topology, Some(EtcdTopology::Stacked));
     machine.remove("etc/kubernetes/pki/etcd/server.crt");
     let report = machine.after(1);
@@ -234,7 +235,7 @@ fn a_problem_keeps_the_time_at_which_it_began() {
 fn an_unchanged_machine_is_not_parsed_again() {
     let mut machine = Machine::etcd();
     let look =
-        |machine: &mut Machine, wall| machine.scanner.look(Timestamp::from_unix(wall)).parsed;
+        |machine: &mut Machine, wall| machine.scanner.scan(Timestamp::from_unix(wall)).parsed;
     assert_eq!(look(&mut machine, 0), 3);
     assert_eq!(look(&mut machine, 0), 0);
     machine.leaf("etc/etcd/pki/peer.crt", "20290101000000Z");

@@ -1,16 +1,19 @@
 //! PEM and DER as they are met in the wild (the cases of RFC 7468 and of real files).
 
-use crate::clock::Timestamp;
-use crate::pki::specimen::{Specimen, element, pem};
-use crate::pki::{Contents, Warning, authority, renewal};
-use crate::problem::Reason;
+use expiryd_api::{Reason, Timestamp, Warning};
+use testkit::certificate::{CertificateBuilder, element, pem};
+
+use crate::host_root::HostPath;
+use crate::layout::known_files::ExpectedContent;
+use crate::pki::Contents;
+use crate::rules::ca::classify;
 
 fn read(bytes: impl AsRef<[u8]>) -> Contents {
-    super::read(bytes.as_ref())
+    super::read(&HostPath::root(), bytes.as_ref())
 }
 
-fn leaf(year: u16) -> Specimen {
-    Specimen::leaf(&format!("{year}0101000000Z"))
+fn leaf(year: u16) -> CertificateBuilder {
+    CertificateBuilder::leaf(&format!("{year}0101000000Z"))
 }
 
 /// The years in which the certificates end, by index.
@@ -23,19 +26,19 @@ fn ends(contents: &Contents) -> Vec<u16> {
     years(contents).into_iter().map(|(_, year)| year.parse().unwrap()).collect()
 }
 
-fn faults(contents: &Contents) -> Vec<(Option<usize>, Reason)> {
-    contents.faults.iter().map(|f| (f.index, f.reason)).collect()
+fn problems(contents: &Contents) -> Vec<(Option<usize>, Reason)> {
+    contents.problems.iter().map(|f| (f.index, f.reason)).collect()
 }
 
 fn warnings(contents: &Contents) -> Vec<Warning> {
-    let standings = authority::standings(renewal::Holds::Anything, &contents.certificates);
-    standings.into_iter().flat_map(|s| s.warnings).collect()
+    let classified = classify(ExpectedContent::Anything, &contents.certificates);
+    classified.into_iter().flat_map(|s| s.warnings).collect()
 }
 
 /// Reads the one certificate and says whether it had to be repaired.
 fn one(bytes: impl AsRef<[u8]>) -> Vec<Warning> {
     let contents = read(bytes);
-    assert_eq!((ends(&contents), faults(&contents)), (vec![2030], vec![]));
+    assert_eq!((ends(&contents), problems(&contents)), (vec![2030], vec![]));
     warnings(&contents)
 }
 
@@ -107,7 +110,7 @@ fn text_keys_and_other_blocks_between_certificates_lose_none() {
     );
     let contents = read(text);
     assert_eq!(ends(&contents), [2031, 2032, 2029]);
-    assert_eq!(faults(&contents), []);
+    assert_eq!(problems(&contents), []);
 }
 
 #[test]
@@ -120,7 +123,7 @@ fn a_thousand_lines_of_text_before_the_block_are_skipped() {
 fn markers_glued_together_are_two_blocks() {
     let glued = format!("{}{}", leaf(2030).pem().trim_end(), leaf(2031).pem());
     let contents = read(glued);
-    assert_eq!((ends(&contents), faults(&contents)), (vec![2030, 2031], vec![]));
+    assert_eq!((ends(&contents), problems(&contents)), (vec![2030, 2031], vec![]));
     assert!(warnings(&contents).contains(&Warning::RepairedPem));
 }
 
@@ -129,8 +132,8 @@ fn a_block_without_end_does_not_swallow_the_next() {
     let torn = leaf(2030).pem().replace("-----END CERTIFICATE-----\n", "");
     let contents = read(format!("{torn}{}", leaf(2031).pem()));
     assert_eq!(years(&contents), [(1, "2031".to_owned())]);
-    assert_eq!(faults(&contents), [(Some(0), Reason::BadPem)]);
-    assert_eq!(faults(&read(torn)), [(Some(0), Reason::BadPem)]);
+    assert_eq!(problems(&contents), [(Some(0), Reason::BadPem)]);
+    assert_eq!(problems(&read(torn)), [(Some(0), Reason::BadPem)]);
 }
 
 #[test]
@@ -138,7 +141,7 @@ fn a_block_without_begin_is_a_problem_and_the_next_is_read() {
     let torn = leaf(2030).pem().replace("-----BEGIN CERTIFICATE-----\n", "");
     let contents = read(format!("{torn}{}", leaf(2031).pem()));
     assert_eq!(ends(&contents), [2031]);
-    assert_eq!(faults(&contents), [(None, Reason::BadPem)]);
+    assert_eq!(problems(&contents), [(None, Reason::BadPem)]);
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn garbage_between_two_good_blocks_keeps_its_index() {
     let garbage = "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n";
     let contents = read(format!("{}{garbage}{}", leaf(2030).pem(), leaf(2031).pem()));
     assert_eq!(years(&contents), [(0, "2030".to_owned()), (2, "2031".to_owned())]);
-    assert_eq!(faults(&contents), [(Some(1), Reason::BadPem)]);
+    assert_eq!(problems(&contents), [(Some(1), Reason::BadPem)]);
 }
 
 #[test]
@@ -155,7 +158,7 @@ fn the_block_of_a_private_key_is_never_decoded_whatever_is_in_it() {
     for label in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY"] {
         let contents = read(pem(label, &certificate));
         assert_eq!(
-            (ends(&contents), faults(&contents)),
+            (ends(&contents), problems(&contents)),
             (vec![], vec![(None, Reason::NoCertificate)])
         );
     }
@@ -164,20 +167,20 @@ fn the_block_of_a_private_key_is_never_decoded_whatever_is_in_it() {
 #[test]
 fn a_block_whose_end_belongs_to_a_key_is_a_problem() {
     let text = leaf(2030).pem().replace("END CERTIFICATE", "END PRIVATE KEY");
-    assert_eq!(faults(&read(text)), [(Some(0), Reason::BadPem)]);
+    assert_eq!(problems(&read(text)), [(Some(0), Reason::BadPem)]);
 }
 
 #[test]
 fn rfc_1421_headers_in_a_certificate_are_a_problem_and_not_a_silence() {
     let text = leaf(2030).pem().replacen("-----\n", "-----\nComment: hello\n\n", 1);
-    assert_eq!(faults(&read(text)), [(Some(0), Reason::BadPem)]);
+    assert_eq!(problems(&read(text)), [(Some(0), Reason::BadPem)]);
 }
 
 #[test]
 fn a_damaged_label_is_a_problem() {
     for label in ["CERTIFCATE", "CERTIFICATE\u{e9}"] {
         let text = leaf(2030).pem().replace("CERTIFICATE", label);
-        assert_eq!(faults(&read(text)), [(Some(0), Reason::BadPem)], "{label}");
+        assert_eq!(problems(&read(text)), [(Some(0), Reason::BadPem)], "{label}");
     }
 }
 
@@ -187,7 +190,7 @@ fn latin_1_in_a_comment_is_text_and_in_a_body_is_a_problem() {
     assert_eq!(one([b"# caf\xE9\n", text.as_bytes()].concat()), []);
     let mut body = text.into_bytes();
     body[60] = 0xE9;
-    assert_eq!(faults(&read(body)), [(Some(0), Reason::BadPem)]);
+    assert_eq!(problems(&read(body)), [(Some(0), Reason::BadPem)]);
 }
 
 #[test]
@@ -196,7 +199,7 @@ fn nul_bytes_around_blocks_do_not_matter_and_inside_are_a_problem() {
     assert!(one([b"\0\0\n", text.as_bytes(), b"\0\0"].concat()).is_empty());
     let mut body = text.into_bytes();
     body[60] = 0;
-    assert_eq!(faults(&read(body)), [(Some(0), Reason::BadPem)]);
+    assert_eq!(problems(&read(body)), [(Some(0), Reason::BadPem)]);
 }
 
 #[test]
@@ -231,16 +234,16 @@ fn bytes_behind_a_certificate_in_its_block_are_a_remark() {
 fn torn_der_is_a_problem() {
     let der = leaf(2030).der();
     let torn = &der[..der.len() - 5];
-    assert_eq!(faults(&read(torn)), [(Some(0), Reason::BadCertificate)]);
-    assert_eq!(faults(&read(pem("CERTIFICATE", torn))), [(Some(0), Reason::BadCertificate)]);
+    assert_eq!(problems(&read(torn)), [(Some(0), Reason::BadCertificate)]);
+    assert_eq!(problems(&read(pem("CERTIFICATE", torn))), [(Some(0), Reason::BadCertificate)]);
 }
 
 #[test]
 fn a_file_without_any_certificate_is_a_problem_that_says_what_it_is() {
     let says = |bytes: &[u8], words: &str| {
         let contents = read(bytes);
-        assert_eq!(faults(&contents), [(None, Reason::NoCertificate)]);
-        assert!(contents.faults[0].message.contains(words), "{}", contents.faults[0].message);
+        assert_eq!(problems(&contents), [(None, Reason::NoCertificate)]);
+        assert!(contents.problems[0].message.contains(words), "{}", contents.problems[0].message);
     };
     says(b"", "empty");
     says(&[0; 300], "NUL");
@@ -261,7 +264,7 @@ fn containers_that_expiryd_does_not_open_are_named() {
         (pem("CERTIFICATE", &p7).into_bytes(), Some(0)),
         (pem("PKCS7", &p7).into_bytes(), None),
     ] {
-        assert_eq!(faults(&read(bytes)), [(index, Reason::UnsupportedContainer)]);
+        assert_eq!(problems(&read(bytes)), [(index, Reason::UnsupportedContainer)]);
     }
 }
 
@@ -270,13 +273,13 @@ fn a_file_with_more_certificates_than_the_limit_says_so() {
     let text = leaf(2030).pem().repeat(super::LIMIT + 3);
     let contents = read(text);
     assert_eq!(contents.certificates.len(), super::LIMIT);
-    assert_eq!(faults(&contents), [(None, Reason::TooMany)]);
+    assert_eq!(problems(&contents), [(None, Reason::TooMany)]);
 }
 
 #[test]
 fn no_message_repeats_what_is_in_the_file() {
     let text = "-----BEGIN CERTIFICATE-----\nc2VjcmV0\n-----END CERTIFICATE-----\n";
-    assert!(read(text).faults.iter().all(|fault| !fault.message.contains("c2VjcmV0")));
+    assert!(read(text).problems.iter().all(|fault| !fault.message.contains("c2VjcmV0")));
 }
 
 #[test]
@@ -285,10 +288,10 @@ fn torn_der_does_not_hide_the_pem_behind_it() {
     for cut in [40, der.len() / 2, der.len() - 60] {
         let contents = read([&der[..cut], b"\n", leaf(2030).pem().as_bytes()].concat());
         assert_eq!(years(&contents), [(1, "2030".to_owned())], "cut after {cut}");
-        assert_eq!(faults(&contents), [(Some(0), Reason::BadCertificate)], "cut after {cut}");
+        assert_eq!(problems(&contents), [(Some(0), Reason::BadCertificate)], "cut after {cut}");
     }
     // Without anything behind it, its inner pieces are no certificates of their own.
-    assert_eq!(faults(&read(&der[..der.len() - 1])), [(Some(0), Reason::BadCertificate)]);
+    assert_eq!(problems(&read(&der[..der.len() - 1])), [(Some(0), Reason::BadCertificate)]);
 }
 
 #[test]
@@ -299,13 +302,13 @@ fn a_certificate_with_a_label_that_nobody_knows_is_a_problem_beside_a_good_one()
     {
         let contents = read(leaf(2030).pem() + &pem(label, &der));
         assert_eq!(
-            (ends(&contents), faults(&contents)),
+            (ends(&contents), problems(&contents)),
             (vec![2030], vec![(Some(1), Reason::BadPem)])
         );
     }
     for label in ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST", "PRIVATE KEY", "X509 CRL"] {
         let contents = read(leaf(2030).pem() + &pem(label, &der));
-        assert_eq!((ends(&contents), faults(&contents)), (vec![2030], vec![]), "{label}");
+        assert_eq!((ends(&contents), problems(&contents)), (vec![2030], vec![]), "{label}");
     }
 }
 
@@ -327,18 +330,18 @@ fn text_of_another_encoding_behind_a_good_certificate_is_a_problem() {
         let utf_16: Vec<u8> = other.encode_utf16().flat_map(encode).collect();
         let contents = read([leaf(2030).pem().as_bytes(), &utf_16].concat());
         assert_eq!(
-            (ends(&contents), faults(&contents)),
+            (ends(&contents), problems(&contents)),
             (vec![2030], vec![(None, Reason::BadPem)])
         );
     }
 }
 
 #[test]
-fn of_ten_thousand_faults_a_hundred_are_listed_and_the_rest_is_counted() {
+fn of_ten_thousand_problems_a_hundred_are_listed_and_the_rest_is_counted() {
     for part in ["-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n"] {
         let contents = read(part.repeat(10_000));
-        assert_eq!(contents.faults.len(), 101);
-        let rest = contents.faults.last().unwrap();
+        assert_eq!(contents.problems.len(), 101);
+        let rest = contents.problems.last().unwrap();
         assert_eq!(rest.reason, Reason::TooMany);
         assert!(rest.message.starts_with("9900 more"), "{}", rest.message);
     }

@@ -1,21 +1,23 @@
 //! Dates, names and serial numbers, odd ones above all.
 
-use super::{BasicConstraints, Certificate};
-use crate::pki::specimen::{
-    BASIC_CONSTRAINTS, CA_FALSE, CA_TRUE, SUBJECT_ALT_NAME, Specimen, generalized_time, utc_time,
+use testkit::certificate::{
+    BASIC_CONSTRAINTS, CA_FALSE, CA_TRUE, CertificateBuilder, SUBJECT_ALT_NAME, generalized_time,
+    utc_time,
 };
 
+use super::{BasicConstraints, Certificate};
+
 fn ends(not_after: Vec<u8>) -> Result<(String, bool), String> {
-    let specimen = Specimen { not_after, ..Specimen::leaf("20300101000000Z") };
-    Certificate::from_der(&specimen.der()).map(|c| (c.not_after.to_string(), c.nonstandard_time))
+    let builder = CertificateBuilder { not_after, ..CertificateBuilder::leaf("20300101000000Z") };
+    Certificate::from_der(&builder.der()).map(|c| (c.not_after.to_string(), c.nonstandard_time))
 }
 
-fn basic_constraints(specimen: &Specimen) -> BasicConstraints {
-    Certificate::from_der(&specimen.der()).unwrap().basic_constraints
+fn basic_constraints(builder: &CertificateBuilder) -> BasicConstraints {
+    Certificate::from_der(&builder.der()).unwrap().basic_constraints
 }
 
-fn leaf() -> Specimen {
-    Specimen::leaf("20300101000000Z")
+fn leaf() -> CertificateBuilder {
+    CertificateBuilder::leaf("20300101000000Z")
 }
 
 #[test]
@@ -57,7 +59,7 @@ fn a_date_with_an_offset_is_the_right_instant_or_none() {
             Ok((date, nonstandard)) => {
                 assert_eq!((date.as_str(), nonstandard), ("2030-01-01T10:00:00Z", true));
             }
-            Err(why) => assert!(why.contains("no readable X.509 certificate")),
+            Err(why) => assert!(why.contains("not a valid X.509 certificate")),
         }
     }
 }
@@ -130,15 +132,15 @@ fn basic_constraints_count_only_when_they_are_there_once_and_readable() {
         // something behind the extension's value
         &[0x30, 0x03, 0x01, 0x01, 0xFF, 0x05, 0x00],
     ] {
-        let specimen = leaf().with(BASIC_CONSTRAINTS, malformed);
-        assert_eq!(basic_constraints(&specimen), BasicConstraints::Unreadable, "{malformed:?}");
+        let builder = leaf().with(BASIC_CONSTRAINTS, malformed);
+        assert_eq!(basic_constraints(&builder), BasicConstraints::Unreadable, "{malformed:?}");
     }
 }
 
 #[test]
 fn a_malformed_extension_hides_neither_the_date_nor_the_ca_flag() {
-    let specimen = leaf().with(SUBJECT_ALT_NAME, b"garbage").with(BASIC_CONSTRAINTS, CA_TRUE);
-    let certificate = Certificate::from_der(&specimen.der()).unwrap();
+    let builder = leaf().with(SUBJECT_ALT_NAME, b"garbage").with(BASIC_CONSTRAINTS, CA_TRUE);
+    let certificate = Certificate::from_der(&builder.der()).unwrap();
     assert_eq!(certificate.basic_constraints, BasicConstraints::Ca);
     assert_eq!(certificate.not_after.to_string(), "2030-01-01T00:00:00Z");
 }
@@ -146,22 +148,23 @@ fn a_malformed_extension_hides_neither_the_date_nor_the_ca_flag() {
 #[test]
 fn serial_numbers_may_be_negative_zero_or_long() {
     for serial in [vec![0x00], vec![0xFF], vec![0x7F; 40]] {
-        let specimen = Specimen { serial: serial.clone(), ..leaf() };
-        let certificate = Certificate::from_der(&specimen.der()).unwrap();
+        let builder = CertificateBuilder { serial: serial.clone(), ..leaf() };
+        let certificate = Certificate::from_der(&builder.der()).unwrap();
         assert_eq!(certificate.serial_hex().len(), serial.len() * 2);
     }
 }
 
 #[test]
 fn a_version_1_certificate_is_read_and_known_as_such() {
-    let specimen = Specimen { version: Vec::new(), ..leaf() };
-    assert!(Certificate::from_der(&specimen.der()).unwrap().version_1);
+    let builder = CertificateBuilder { version: Vec::new(), ..leaf() };
+    assert!(Certificate::from_der(&builder.der()).unwrap().version_1);
 }
 
 #[test]
 fn a_name_cannot_play_tricks_on_a_terminal() {
     let subject = b"evil\n\x1b[31m\xE2\x80\xAEtxt\xFF,CN=x".to_vec();
-    let certificate = Certificate::from_der(&Specimen { subject, ..leaf() }.der()).unwrap();
+    let certificate =
+        Certificate::from_der(&CertificateBuilder { subject, ..leaf() }.der()).unwrap();
     let shown = certificate.subject.to_string();
     assert!(!shown.contains(['\n', '\x1b', '\u{202e}']), "{shown:?}");
     assert!(
@@ -172,9 +175,9 @@ fn a_name_cannot_play_tricks_on_a_terminal() {
 
 #[test]
 fn a_name_of_64_kib_is_cut_and_an_empty_one_is_empty() {
-    let long = Specimen { subject: vec![b'x'; 65_536], ..leaf() };
+    let long = CertificateBuilder { subject: vec![b'x'; 65_536], ..leaf() };
     assert!(Certificate::from_der(&long.der()).unwrap().subject.to_string().len() < 4_096);
-    let empty = Specimen { subject: Vec::new(), ..leaf() };
+    let empty = CertificateBuilder { subject: Vec::new(), ..leaf() };
     assert_eq!(Certificate::from_der(&empty.der()).unwrap().subject.to_string(), "CN=");
 }
 

@@ -3,13 +3,14 @@
 
 use std::collections::HashSet;
 
-use super::family::{Family, Labels, count, number, truth};
+use expiryd_api::{Reason, SourceKind};
+
+use super::family::{ConstFamily, Labels, count, number, truth};
+use crate::agent_status::AgentStats;
 use crate::host_root::HostPath;
-use crate::pki::Kind;
+use crate::inventory::CertificateEntry;
 use crate::pki::name::Name;
-use crate::problem::Reason;
-use crate::report::{Report, ReportedCertificate};
-use crate::vitals::Vitals;
+use crate::report::Report;
 
 /// Attributes of a name that become labels.
 const ATTRIBUTES: [(&str, &str, &str); 6] = [
@@ -22,12 +23,12 @@ const ATTRIBUTES: [(&str, &str, &str); 6] = [
 ];
 
 /// What is said of the source as a whole: x509-certificate-exporter has one for each entry of its
-/// configuration, expiryd looks at one machine.
+/// configuration, expiryd scans one machine.
 const SOURCE: [(&str, &str); 2] = [("source_kind", "file"), ("source_name", "expiryd")];
 
 /// The families with a sample for each certificate. Each is made when it is asked for: of ten thousand
 /// certificates one takes megabytes.
-pub(super) fn families(report: &Report) -> impl Iterator<Item = Family> {
+pub(super) fn families(report: &Report) -> impl Iterator<Item = ConstFamily> {
     // The same certificate twice in a file would be the same series twice, which Prometheus
     // refuses; of two that only look the same the earlier one is told.
     let mut certificates: Vec<_> = report.certificates.iter().collect();
@@ -35,28 +36,28 @@ pub(super) fn families(report: &Report) -> impl Iterator<Item = Family> {
     let mut seen = HashSet::new();
     certificates.retain(|c| seen.insert(Series::of(c)));
     drop(seen);
-    let families: [fn(&[&ReportedCertificate], &Report) -> Family; 4] =
+    let families: [fn(&[&CertificateEntry], &Report) -> ConstFamily; 4] =
         [not_after, not_before, expired, renewed];
     families.into_iter().map(move |family| family(&certificates, report))
 }
 
-fn not_after(certificates: &[&ReportedCertificate], _: &Report) -> Family {
-    Family::gauge("x509_cert_not_after", "End of the certificate's validity, Unix seconds")
+fn not_after(certificates: &[&CertificateEntry], _: &Report) -> ConstFamily {
+    ConstFamily::gauge("x509_cert_not_after", "End of the certificate's validity, Unix seconds")
         .with_all(each(certificates, |c| number(c.certificate.not_after.unix())))
 }
 
-fn not_before(certificates: &[&ReportedCertificate], _: &Report) -> Family {
-    Family::gauge("x509_cert_not_before", "Start of the certificate's validity, Unix seconds")
+fn not_before(certificates: &[&CertificateEntry], _: &Report) -> ConstFamily {
+    ConstFamily::gauge("x509_cert_not_before", "Start of the certificate's validity, Unix seconds")
         .with_all(each(certificates, |c| number(c.certificate.not_before.unix())))
 }
 
-fn expired(certificates: &[&ReportedCertificate], report: &Report) -> Family {
-    Family::gauge("x509_cert_expired", "Whether the certificate had ended at the last look")
+fn expired(certificates: &[&CertificateEntry], report: &Report) -> ConstFamily {
+    ConstFamily::gauge("x509_cert_expired", "Whether the certificate had ended at the last scan")
         .with_all(each(certificates, |c| truth(c.certificate.not_after < report.observed_at)))
 }
 
-fn renewed(_: &[&ReportedCertificate], report: &Report) -> Family {
-    Family::gauge(
+fn renewed(_: &[&CertificateEntry], report: &Report) -> ConstFamily {
+    ConstFamily::gauge(
         "expiryd_certificate_info",
         "1 for each certificate: who renews it, whether it is a CA, whether it is counted, and \
          whether it is the last good state of a file that cannot be read now",
@@ -65,32 +66,32 @@ fn renewed(_: &[&ReportedCertificate], report: &Report) -> Family {
 }
 
 fn each(
-    certificates: &[&ReportedCertificate],
-    value: impl Fn(&ReportedCertificate) -> f64,
+    certificates: &[&CertificateEntry],
+    value: impl Fn(&CertificateEntry) -> f64,
 ) -> impl Iterator<Item = (Labels, f64)> {
     certificates.iter().map(move |c| (labels(c), value(c)))
 }
 
 /// What is said of the certificates as a whole.
-pub(super) fn register_source(families: &mut Vec<Family>, report: &Report) {
+pub(super) fn register_source(families: &mut Vec<ConstFamily>, report: &Report) {
     let source = || SOURCE.map(|(key, value)| (key, value.to_owned())).to_vec();
     let paths: HashSet<_> = report.certificates.iter().map(|c| &c.path).collect();
     let all_read = !report.problems.iter().any(|p| p.problem.reason.degrades());
-    Family::gauge("x509_source_up", "Whether everything on the machine could be read")
+    ConstFamily::gauge("x509_source_up", "Whether everything on the machine could be read")
         .with(source(), truth(all_read))
         .register(families);
-    Family::gauge("x509_source_bundles", "Files in which certificates were found")
+    ConstFamily::gauge("x509_source_bundles", "Files in which certificates were found")
         .with(source(), count(paths.len()))
         .register(families);
 }
 
 /// The counter that x509-certificate-exporter's users alert on, with its own words for reasons.
-pub(super) fn errors(vitals: &Vitals) -> Family {
+pub(super) fn errors(stats: &AgentStats) -> ConstFamily {
     let mut met = std::collections::BTreeMap::new();
-    for (reason, times) in &vitals.problems_met {
+    for (reason, times) in &stats.problems_met {
         *met.entry(word(*reason)).or_insert(0u64) += times;
     }
-    Family::counter("x509_source_errors", "Problems met in all looks, by reason").with_all(
+    ConstFamily::counter("x509_source_errors", "Problems met in all scans, by reason").with_all(
         met.into_iter().map(|(reason, times)| {
             let mut labels: Labels = SOURCE.map(|(key, value)| (key, value.to_owned())).to_vec();
             labels.push(("reason", reason.to_owned()));
@@ -109,7 +110,7 @@ struct Series<'a> {
 }
 
 impl<'a> Series<'a> {
-    fn of(c: &'a ReportedCertificate) -> Self {
+    fn of(c: &'a CertificateEntry) -> Self {
         let names =
             |name: &'a Name| ATTRIBUTES.map(|(attribute, ..)| name.values(attribute).next());
         Self {
@@ -121,7 +122,7 @@ impl<'a> Series<'a> {
     }
 }
 
-fn labels(c: &ReportedCertificate) -> Labels {
+fn labels(c: &CertificateEntry) -> Labels {
     let Series { path, subject, issuer, .. } = Series::of(c);
     let path = path.to_string();
     let name = path.rsplit('/').next().unwrap_or_default().to_owned();
@@ -131,13 +132,13 @@ fn labels(c: &ReportedCertificate) -> Labels {
     labels.extend(values.filter_map(|(value, label)| Some((label, value?.to_owned()))));
     labels.push(("filename", name));
     labels.push(("filepath", path));
-    if c.source == Kind::Kubeconfig {
+    if c.source == SourceKind::Kubeconfig {
         labels.push(("embedded_kind", "user".to_owned()));
     }
     labels
 }
 
-fn info(c: &ReportedCertificate) -> Labels {
+fn info(c: &CertificateEntry) -> Labels {
     vec![
         ("serial_number", c.certificate.serial_decimal()),
         ("filepath", c.path.to_string()),

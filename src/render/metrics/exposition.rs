@@ -14,15 +14,16 @@ use prometheus_client::registry::Registry;
 
 /// How metrics are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum Format {
     /// The text format 0.0.4, for whoever does not ask.
     Text,
     /// OpenMetrics 1.0.0.
     OpenMetrics,
 }
 
-impl Form {
-    pub(super) const COUNT: usize = 2;
+impl Format {
+    /// How many there are.
+    pub const COUNT: usize = 2;
 
     /// The content type.
     pub const fn content_type(self) -> &'static str {
@@ -59,20 +60,21 @@ pub(super) fn write(registry: &Registry) -> String {
 
 /// How an answer is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Coding {
-    /// Not at all.
-    Plain,
+pub enum ContentEncoding {
+    /// Not at all (RFC 9110 section 12.5.3).
+    Identity,
     /// gzip (RFC 1952).
     Gzip,
 }
 
-impl Coding {
-    pub(super) const COUNT: usize = 2;
+impl ContentEncoding {
+    /// How many there are.
+    pub const COUNT: usize = 2;
 
     /// That of the two which is for it.
-    pub(super) fn pick<T>(self, [plain, gzip]: [T; Self::COUNT]) -> T {
+    pub(super) fn pick<T>(self, [identity, gzip]: [T; Self::COUNT]) -> T {
         match self {
-            Self::Plain => plain,
+            Self::Identity => identity,
             Self::Gzip => gzip,
         }
     }
@@ -81,7 +83,9 @@ impl Coding {
     /// that none of it is copied.
     pub(super) fn encode(self, texts: impl Iterator<Item = String>) -> Vec<Bytes> {
         match self {
-            Self::Plain => texts.map(|text| text.into_boxed_str().into_string().into()).collect(),
+            Self::Identity => {
+                texts.map(|text| text.into_boxed_str().into_string().into()).collect()
+            }
             Self::Gzip => {
                 let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
                 for text in texts {
@@ -97,24 +101,24 @@ impl Coding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::publish::metrics::family::{Family, Labels};
+    use crate::render::metrics::family::{ConstFamily, Labels};
 
-    fn families() -> [Family; 2] {
+    fn families() -> [ConstFamily; 2] {
         [
-            Family::counter("looks", "Looks").with(Labels::new(), 3.0),
-            Family::gauge("date", "A date")
+            ConstFamily::counter("looks", "Looks").with(Labels::new(), 3.0),
+            ConstFamily::gauge("date", "A date")
                 .with(vec![("path", "/a\"b\\c\nd".to_owned())], 1_827_000_000.0),
         ]
     }
 
-    fn written(form: Form) -> String {
-        families().map(|family| family.write(form)).concat()
+    fn written(format: Format) -> String {
+        families().map(|family| family.write(format)).concat()
     }
 
     #[test]
     fn openmetrics_names_a_counter_without_its_total() {
         assert_eq!(
-            written(Form::OpenMetrics),
+            written(Format::OpenMetrics),
             "# HELP looks Looks\n# TYPE looks counter\nlooks_total 3.0\n\
              # HELP date A date\n# TYPE date gauge\ndate{path=\"/a\\\"b\\\\c\\nd\"} 1827000000.0\n"
         );
@@ -123,7 +127,7 @@ mod tests {
     #[test]
     fn the_older_format_names_a_counter_as_its_sample() {
         assert_eq!(
-            written(Form::Text),
+            written(Format::Text),
             "# HELP looks_total Looks\n# TYPE looks_total counter\nlooks_total 3.0\n\
              # HELP date A date\n# TYPE date gauge\ndate{path=\"/a\\\"b\\\\c\\nd\"} 1827000000.0\n"
         );
@@ -132,7 +136,8 @@ mod tests {
     #[test]
     fn what_is_compressed_in_parts_adds_up() {
         use std::io::Read as _;
-        let parts = ["one ", "two"].map(|text| Coding::Gzip.encode([text.to_owned()].into_iter()));
+        let parts =
+            ["one ", "two"].map(|text| ContentEncoding::Gzip.encode([text.to_owned()].into_iter()));
         let all = parts.concat().concat();
         let mut text = String::new();
         flate2::read::MultiGzDecoder::new(&all[..]).read_to_string(&mut text).unwrap();

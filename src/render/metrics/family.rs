@@ -7,21 +7,21 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::exposition::{self, Form};
+use super::exposition::{self, Format};
 
 /// Labels of one sample, in the order in which they are written.
 pub(super) type Labels = Vec<(&'static str, String)>;
 
 /// One family: its name, what it means, and its samples.
 #[derive(Debug)]
-pub(super) struct Family {
+pub(super) struct ConstFamily {
     name: &'static str,
     help: &'static str,
     counter: bool,
     samples: Vec<(Labels, f64)>,
 }
 
-impl Family {
+impl ConstFamily {
     /// Values that go up and down.
     pub(super) const fn gauge(name: &'static str, help: &'static str) -> Self {
         Self { name, help, counter: false, samples: Vec::new() }
@@ -57,8 +57,8 @@ impl Family {
         families.push(self);
     }
 
-    /// Its text in this form; nothing when there are no samples.
-    pub(super) fn write(self, form: Form) -> String {
+    /// Its text in this format; nothing when there are no samples.
+    pub(super) fn write(self, format: Format) -> String {
         if self.samples.is_empty() {
             return String::new();
         }
@@ -67,8 +67,8 @@ impl Family {
         registry.register_collector(Box::new(self));
         let text = exposition::write(&registry);
         // The older text format names a counter's family as its samples.
-        match (form, counter) {
-            (Form::Text, true) => {
+        match (format, counter) {
+            (Format::Text, true) => {
                 let described = |what| format!("# {what} {name} ");
                 ["HELP", "TYPE"].map(described).iter().fold(text, |text, line| {
                     text.replacen(line, &line.replace(name, &format!("{name}_total")), 1)
@@ -79,7 +79,7 @@ impl Family {
     }
 }
 
-impl Collector for Family {
+impl Collector for ConstFamily {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let kind = if self.counter { MetricType::Counter } else { MetricType::Gauge };
         let mut family = encoder.encode_descriptor(self.name, self.help, None, kind)?;

@@ -2,22 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use expiryd_api::{Earliest, PublicationState, Reason, RenewedBy, Status};
+
 use super::certificates;
-use super::family::{Family, Labels, count, number, truth};
-use crate::pki::renewal::RenewedBy;
-use crate::problem::Reason;
-use crate::publication::State;
-use crate::report::{Earliest, Report, Status};
-use crate::vitals::Vitals;
+use super::family::{ConstFamily, Labels, count, number, truth};
+use crate::agent_status::AgentStats;
+use crate::report::Report;
 
 fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
     pairs.map(|(key, value)| (key, value.to_owned())).to_vec()
 }
 
-pub(super) fn register_report(families: &mut Vec<Family>, report: &Report) {
+pub(super) fn register_report(families: &mut Vec<ConstFamily>, report: &Report) {
     let mut date = |name, help, earliest: &Option<Earliest>| {
         let sample = earliest.iter().map(|e| (Labels::new(), number(e.not_after.unix())));
-        Family::gauge(name, help).with_all(sample).register(families);
+        ConstFamily::gauge(name, help).with_all(sample).register(families);
     };
     date(
         "expiryd_earliest_expiry_timestamp_seconds",
@@ -34,7 +33,7 @@ pub(super) fn register_report(families: &mut Vec<Family>, report: &Report) {
         "First expiry of a CA, Unix seconds",
         &report.earliest_ca,
     );
-    Family::gauge(
+    ConstFamily::gauge(
         "expiryd_renewer_expiry_timestamp_seconds",
         "First expiry of the certificates that this one renews, Unix seconds",
     )
@@ -44,7 +43,7 @@ pub(super) fn register_report(families: &mut Vec<Family>, report: &Report) {
         Some((labels([("renewed_by", by.as_str())]), number(first.unix())))
     }))
     .register(families);
-    Family::gauge("expiryd_node_info", "1, with what the machine is")
+    ConstFamily::gauge("expiryd_node_info", "1, with what the machine is")
         .with(
             labels([
                 ("node", report.node.name.as_deref().unwrap_or_default()),
@@ -55,78 +54,81 @@ pub(super) fn register_report(families: &mut Vec<Family>, report: &Report) {
             1.0,
         )
         .register(families);
-    Family::gauge("expiryd_status", "1 for what the report is worth, 0 for the others")
+    ConstFamily::gauge("expiryd_status", "1 for what the report is worth, 0 for the others")
         .with_all(
             Status::ALL.iter().map(|status| {
                 (labels([("status", status.as_str())]), truth(*status == report.status))
             }),
         )
         .register(families);
-    Family::gauge("expiryd_settled", "Whether the machine was quiet for the settle time")
+    ConstFamily::gauge("expiryd_settled", "Whether the machine was quiet for the settle time")
         .with(Labels::new(), truth(report.settled))
         .register(families);
     let mut problems: BTreeMap<Reason, usize> = Reason::ALL.iter().map(|r| (*r, 0)).collect();
-    for lasting in &report.problems {
-        *problems.entry(lasting.problem.reason).or_default() += 1;
+    for active in &report.problems {
+        *problems.entry(active.problem.reason).or_default() += 1;
     }
-    Family::gauge("expiryd_problems", "What could not be read or parsed at the last look")
+    ConstFamily::gauge("expiryd_problems", "What could not be read or parsed at the last scan")
         .with_all(problems.into_iter().map(|(r, n)| (labels([("reason", r.as_str())]), count(n))))
         .register(families);
-    Family::gauge(
+    ConstFamily::gauge(
         "expiryd_stale_certificates",
         "Certificates that are the last good state of a file that cannot be read now",
     )
     .with(Labels::new(), count(report.certificates.iter().filter(|c| c.stale).count()))
     .register(families);
-    Family::gauge("expiryd_last_scan_timestamp_seconds", "When the machine was last looked at")
+    ConstFamily::gauge("expiryd_last_scan_timestamp_seconds", "When the machine was last scanned")
         .with(Labels::new(), number(report.observed_at.unix()))
         .register(families);
 }
 
-pub(super) fn register_vitals(families: &mut Vec<Family>, report: &Report, vitals: &Vitals) {
-    Family::gauge("expiryd_publication_state", "1 for where a publisher stands, 0 for the others")
-        .with_all(report.publications.iter().flat_map(|publication| {
-            State::ALL.iter().map(|state| {
-                let labels = labels([("publication", publication.name), ("state", state.as_str())]);
-                (labels, truth(*state == publication.state))
-            })
-        }))
-        .register(families);
-    Family::gauge(
+pub(super) fn register_agent(families: &mut Vec<ConstFamily>, report: &Report, stats: &AgentStats) {
+    ConstFamily::gauge(
+        "expiryd_publication_state",
+        "1 for where a publisher stands, 0 for the others",
+    )
+    .with_all(report.publications.iter().flat_map(|publication| {
+        PublicationState::ALL.iter().map(|state| {
+            let labels = labels([("publication", &*publication.name), ("state", state.as_str())]);
+            (labels, truth(*state == publication.state))
+        })
+    }))
+    .register(families);
+    ConstFamily::gauge(
         "expiryd_publication_last_success_timestamp_seconds",
         "When the other side last accepted something, Unix seconds",
     )
     .with_all(report.publications.iter().filter_map(|publication| {
         let at = publication.last_success?;
-        Some((labels([("publication", publication.name)]), number(at.unix())))
+        Some((labels([("publication", &*publication.name)]), number(at.unix())))
     }))
     .register(families);
-    Family::counter("expiryd_scans", "Looks at the machine")
-        .with(Labels::new(), count(vitals.looks))
+    ConstFamily::counter("expiryd_scans", "Scans of the machine")
+        .with(Labels::new(), count(stats.scans))
         .register(families);
-    Family::counter("expiryd_scan_seconds", "Time that all looks took")
-        .with(Labels::new(), vitals.looking.as_secs_f64())
+    ConstFamily::counter("expiryd_scan_seconds", "Time that all scans took")
+        .with(Labels::new(), stats.scanning.as_secs_f64())
         .register(families);
-    Family::gauge("expiryd_last_scan_duration_seconds", "Time that the last look took")
-        .with(Labels::new(), vitals.last_look.as_secs_f64())
+    ConstFamily::gauge("expiryd_last_scan_duration_seconds", "Time that the last scan took")
+        .with(Labels::new(), stats.last_scan.as_secs_f64())
         .register(families);
-    Family::gauge(
+    ConstFamily::gauge(
         "expiryd_last_change_timestamp_seconds",
-        "When what was found last differed from the look before, Unix seconds",
+        "When what was found last differed from the scan before, Unix seconds",
     )
-    .with_all(vitals.last_change.map(|at| (Labels::new(), number(at.unix()))))
+    .with_all(stats.last_change.map(|at| (Labels::new(), number(at.unix()))))
     .register(families);
-    Family::gauge("expiryd_watch_mode", "1 for how changes are found, 0 for the other")
+    ConstFamily::gauge("expiryd_watch_mode", "1 for how changes are found, 0 for the other")
         .with_all(
-            [("inotify", !vitals.polling), ("polling", vitals.polling)]
+            [("inotify", !stats.polling), ("polling", stats.polling)]
                 .map(|(mode, is)| (labels([("mode", mode)]), truth(is))),
         )
         .register(families);
-    Family::gauge("expiryd_sandbox_layer", "Whether the kernel put this layer on")
-        .with_all(vitals.sandbox.iter().map(|(layer, on)| (labels([("layer", layer)]), truth(*on))))
+    ConstFamily::gauge("expiryd_sandbox_layer", "Whether the kernel put this layer on")
+        .with_all(stats.sandbox.iter().map(|(layer, on)| (labels([("layer", layer)]), truth(*on))))
         .register(families);
-    certificates::errors(vitals).register(families);
-    Family::gauge("process_start_time_seconds", "When the process started, Unix seconds")
-        .with(Labels::new(), number(vitals.started.unix()))
+    certificates::errors(stats).register(families);
+    ConstFamily::gauge("process_start_time_seconds", "When the process started, Unix seconds")
+        .with(Labels::new(), number(stats.started.unix()))
         .register(families);
 }

@@ -1,0 +1,67 @@
+//! Waiting for the next thing to do, while everything else goes on.
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::Agent;
+use crate::file_watch::COMPARE;
+use crate::http::pass_on_panic;
+use crate::system::signals::SignalAction;
+
+/// What ends a wait.
+pub(super) enum Event {
+    /// Something changed on the disk.
+    Changed,
+    /// It is time to scan, or to see whether the watched directories are still the ones.
+    Tick,
+    /// A signal.
+    Signal(SignalAction),
+}
+
+impl<F> Agent<F> {
+    /// Waits for the next event.
+    pub(super) async fn wait(&mut self) -> Event {
+        // Both go on while the others are served: a change that was noticed is not to be lost.
+        let mut change = pin!(settled_change(&mut self.changes, self.config.debounce));
+        let tick = self.next_scan.min(Instant::now() + COMPARE);
+        let mut tick = pin!(tokio::time::sleep_until(tick.into()));
+        loop {
+            tokio::select! {
+                action = self.signals.next() => return Event::Signal(action),
+                () = &mut change => return Event::Changed,
+                () = &mut tick => return Event::Tick,
+                () = self.endpoints.watch() => {}
+                Some(ended) = self.publishers.join_next() => pass_on_panic(ended),
+                Ok(()) = self.publications.changed() => {
+                    self.reporter.set_publications(&self.publications.borrow_and_update());
+                }
+            }
+        }
+    }
+}
+
+/// Waits for a change and then for `debounce`, in which more changes are part of the same. The change
+/// stays marked: dropped half-way, the next call begins with it.
+async fn settled_change(changes: &mut watch::Receiver<()>, debounce: Duration) {
+    if changes.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    changes.mark_changed();
+    tokio::time::sleep(debounce).await;
+}
+
+/// Runs what blocks in a thread for that, and passes on its panic.
+pub(super) async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // A blocking task is cancelled only when the runtime goes down, and this with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

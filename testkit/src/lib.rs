@@ -1,0 +1,25 @@
+//! What the tests share: a host on disk, an agent at work on it, API servers, authorities and
+//! certificates.
+#![expect(clippy::disallowed_methods, reason = "these tests make the nodes that are scanned")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails so")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+#![allow(
+    missing_docs,
+    clippy::missing_panics_doc,
+    clippy::return_self_not_must_use,
+    reason = "the tests are its readers"
+)]
+
+mod agent;
+pub mod api_server;
+pub mod authority;
+pub mod certificate;
+pub mod cluster;
+mod host;
+pub mod kubelet;
+mod wait;
+
+pub use agent::{Agent, Answer, status};
+pub use host::expiryd;
+pub use host::{Host, NOW, earliest, is_root, nodes, problems, project, skip, strace};
+pub use wait::{PATIENCE, wait_for, wait_up_to};
