@@ -178,6 +178,8 @@ pub async fn exchange(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
+        // A client that has said all that it has to say, as nc does at the end of its input, still listens.
+        .half_close(true)
         .max_buf_size(HEAD_LIMIT)
         .serve_connection(TokioIo::new(WriteDeadline::new(stream, ANSWER_TIMEOUT)), service);
     let mut connection = std::pin::pin!(connection);

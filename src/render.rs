@@ -7,6 +7,7 @@ pub mod json;
 pub mod metrics;
 mod rendered_report;
 pub mod table;
+pub mod yaml;
 
 pub use cached::Cached;
 pub use rendered_report::{Body, JSON, RenderedReport, TEXT};

@@ -64,6 +64,11 @@ fn wide_adds_serial_numbers_and_subjects_and_color_can_be_had_in_a_pipe() {
 #[test]
 fn yaml_and_json_are_the_same_report() {
     let host = Host::like("bottlerocket-etcd");
+    // A serial number that looks like a number of YAML is still text.
+    for (name, serial) in [("a.crt", vec![0x12, 0xE4]), ("b.crt", vec![0x01])] {
+        let odd = CertificateBuilder { serial, ..CertificateBuilder::leaf("20300101000000Z") };
+        host.write(&format!("var/lib/etcd/pki/{name}"), odd.pem());
+    }
     let yaml = host.check(&["-o", "yaml", "--at", NOW]);
     let yaml: serde_json::Value = serde_saphyr::from_str(&text(&yaml.stdout)).unwrap();
     assert_eq!(yaml, host.report(&[]));

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::host_root::HostRoot;
 use crate::inventory::Stabilizer;
 use crate::render::table::{self, Style};
-use crate::render::{json, metrics};
+use crate::render::{json, metrics, yaml};
 use crate::report::Report;
 use crate::report::severity::{CheckStatus, Thresholds};
 use crate::scan::Scanner;
@@ -37,9 +37,7 @@ pub(super) fn check(arguments: &Check) -> Result<ExitCode, Failure> {
     let thresholds = Thresholds { warning, critical };
     let text = match arguments.output {
         Output::Json => json::write(&report) + "\n",
-        Output::Yaml => {
-            serde_saphyr::to_string(&report).map_err(|e| Failure::Output(e.to_string()))?
-        }
+        Output::Yaml => yaml::write(&report).map_err(Failure::Output)?,
         Output::Prom => metrics::textfile(&report),
         Output::Table | Output::Wide => {
             let wide = arguments.output == Output::Wide;
