@@ -41,7 +41,7 @@ impl HostRoot {
     /// Opens the host root.
     ///
     /// # Errors
-    /// A sentence for the operator: it is not there, is no directory, or the kernel is too old to
+    /// A sentence for the operator: it is not there, is not a directory, or the kernel is too old to
     /// confine paths to a root other than `/`.
     pub fn open(path: &Path) -> Result<Self, String> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;

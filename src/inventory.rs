@@ -5,10 +5,10 @@
 //! directory first, and the kubelet swaps its link with a gap. So, for each file that was good:
 //!
 //! * another good state is taken at once;
-//! * while it is unreadable, torn or empty, its last good certificates stand, `stale`;
-//! * when it is whole but has fewer certificates that count than it had, those stand until the new
+//! * while it is unreadable, torn or empty, its last good certificates are kept, `stale`;
+//! * when it is whole but has fewer certificates that count than it had, those are kept until the new
 //!   state was the same for the settle time;
-//! * when it is gone, its last good certificates stand, `stale`, until the machine has been quiet
+//! * when it is gone, its last good certificates are kept, `stale`, until the machine has been quiet
 //!   for the settle time; if every leaf of its PKI directory or of the machine went with it, for
 //!   the grace. No longer than the grace in any case.
 //!

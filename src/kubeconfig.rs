@@ -48,7 +48,7 @@ pub struct User {
     pub key: Option<String>,
     /// See [`User::key`]; base64. Erased from memory when dropped.
     pub key_data: Option<Zeroizing<String>>,
-    /// Whether it has a credential that is no certificate: a token, a password or a program.
+    /// Whether it has a credential other than a certificate: a token, a password or a program.
     pub other_credential: bool,
 }
 

@@ -1,7 +1,7 @@
 //! expiryd: when do the certificates of an EKS Anywhere control-plane or etcd machine end, and
 //! who renews them?
 //!
-//! The modules stand in the order in which data flows through them; each uses only those before it:
+//! The modules are listed in the order in which data flows through them; each uses only those before it:
 //!
 //! ```text
 //! layout  ->  scan  ->  pki  ->  rules  ->  inventory  ->  report  ->  render  ->  http, node

@@ -146,7 +146,7 @@ fn a_wrong_configuration_is_78_and_one_sentence_that_names_the_key() {
         ("tick = 5", "line 1"),
         (
             "\n\ntick = \"5 parsecs\"",
-            "line 3: \"5 parsecs\" is no duration; write it as in 250ms, 10s or 5m",
+            "line 3: \"5 parsecs\" is not a duration; write it as in 250ms, 10s or 5m",
         ),
         ("tick = \"0s\"", "tick: 0s is not between 1s and 1day"),
         ("listen = [\"0.0.0.0:9797\"]", "listen: 0.0.0.0:9797 can be reached by other machines"),

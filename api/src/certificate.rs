@@ -41,7 +41,7 @@ closed_list! {
         CaFlagInLeafFile = "ca-flag-in-leaf-file",
         /// A CA certificate behind a leaf ends before the leaf does.
         ChainExpiresFirst = "chain-expires-first",
-        /// A certificate in a CA's file says that it is no CA: it counts.
+        /// A certificate in a CA's file says that it is not a CA: it counts.
         LeafInCaFile = "leaf-in-ca-file",
         /// The same, and it looks like a CA of old: it counts, and drives no rollout.
         SuspectCa = "suspect-ca",

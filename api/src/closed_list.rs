@@ -31,7 +31,7 @@ macro_rules! closed_list {
             fn from_str(text: &str) -> Result<Self, String> {
                 Self::ALL.iter().copied().find(|value| value.as_str() == text).ok_or_else(|| {
                     let all: Vec<_> = Self::ALL.iter().map(|value| value.as_str()).collect();
-                    format!("{text:?} is none of {}", all.join(", "))
+                    format!("{text:?} is not one of {}", all.join(", "))
                 })
             }
         }

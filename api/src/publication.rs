@@ -9,7 +9,7 @@ use crate::{Timestamp, closed_list};
 closed_list! {
     /// The state of a publication.
     PublicationState {
-        /// It has nobody to talk to, which is no error: an etcd machine has no Node.
+        /// It has nobody to talk to, which is not an error: an etcd machine has no Node.
         Off = "off",
         /// It has not yet said what it has to say.
         Pending = "pending",

@@ -28,7 +28,7 @@ impl Timestamp {
     /// Reads RFC 3339, with any offset; a fraction of a second is dropped.
     ///
     /// # Errors
-    /// Says that the text is no such date, and shows one that is.
+    /// Says that the text is not such a date, and shows one that is.
     pub fn parse(text: &str) -> Result<Self, String> {
         OffsetDateTime::parse(text, &Rfc3339).map(|t| Self(t.unix_timestamp())).map_err(|_| {
             format!("{text:?} is not a date; write it as RFC 3339, such as 2027-03-09T09:00:00Z")

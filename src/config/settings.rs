@@ -157,7 +157,7 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
     let text = String::deserialize(deserializer)?;
     humantime::parse_duration(&text).map(Some).map_err(|_| {
         serde::de::Error::custom(format!(
-            "{text:?} is no duration; write it as in 250ms, 10s or 5m"
+            "{text:?} is not a duration; write it as in 250ms, 10s or 5m"
         ))
     })
 }

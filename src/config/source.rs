@@ -88,7 +88,7 @@ pub fn parse(text: &str) -> Result<SourceSettings, String> {
         Some(("kubeconfig", path)) => source.kubeconfig = Some(path.into()),
         Some((kind, _)) => {
             return Err(format!(
-                "{kind:?} is no kind of source; use file, directory, glob or kubeconfig"
+                "{kind:?} is not a kind of source; use file, directory, glob or kubeconfig"
             ));
         }
     }

@@ -18,7 +18,7 @@ pub struct TlsConfig {
 /// Which files to serve with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TlsFiles {
-    /// `server.crt`, `server.key` and `ca.crt` of this etcd machine's own PKI: whoever may talk to
+    /// `server.crt`, `server.key` and `ca.crt` of this etcd machine's own PKI: whatever may talk to
     /// etcd may ask here, with the trust they have.
     Etcd,
     /// These.

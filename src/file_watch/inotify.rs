@@ -17,7 +17,7 @@ use crate::problem::{Problem, Reason};
 /// Watches until it is dropped, or fails.
 #[derive(Debug)]
 pub(super) struct Inotify {
-    // Dropped before the watcher, so that its thread knows that it is no failure.
+    // Dropped before the watcher, so that its thread knows that this is not a failure.
     health: Arc<Health>,
     first: HostPath,
     _watcher: RecommendedWatcher,

@@ -51,7 +51,7 @@ impl FileVersion {
 pub struct FileStat {
     /// The state the file is in.
     pub version: FileVersion,
-    /// What it is, if it is no regular file.
+    /// What it is, if it is not a regular file.
     irregular: Option<&'static str>,
     file: OwnedFd,
 }

@@ -9,7 +9,7 @@ use thiserror::Error;
 /// apart from the path, which the caller adds.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum ReadError {
-    /// Nothing has this name, or a component of it is no directory.
+    /// Nothing has this name, or a component of it is not a directory.
     #[error("there is no such file")]
     NotFound,
     /// The name is a symbolic link to something that is not there.

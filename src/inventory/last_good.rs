@@ -139,8 +139,8 @@ impl LastGood {
                 problem(
                     Reason::Vanished,
                     format!(
-                        "{missing} of its certificates are gone; all that it had stand until that \
-                         is sure"
+                        "{missing} of its certificates are gone; all that it had are kept until that \
+                         is certain"
                     ),
                 );
                 observed.stale.insert(path.clone());
@@ -152,8 +152,8 @@ impl LastGood {
             if file.contents.problems.is_empty() {
                 problem(
                     Reason::NoCertificate,
-                    "it has no certificate any more; its last good one stands until expiryd is \
-                     restarted"
+                    "it has no certificate any more; its last good ones are kept until expiryd \
+                     is restarted"
                         .to_owned(),
                 );
             }
@@ -201,9 +201,9 @@ impl LastGood {
                 }
                 let message = if needed {
                     "it is gone, and such a machine cannot work without it; its last good \
-                     certificates stand until it is there again or expiryd is restarted"
+                     certificates are kept until it is back or expiryd is restarted"
                 } else {
-                    "it is gone; its last good certificates stand until that is sure"
+                    "it is gone; its last good certificates are kept until that is certain"
                 };
                 observed.problems.push(Problem::new(path, Reason::Vanished, message));
             }

@@ -22,11 +22,11 @@ pub(super) enum Node {
     Map(Map),
 }
 
-/// A map; no key stands in it twice.
+/// A map; no key is in it twice.
 #[derive(Default)]
 pub(super) struct Map(Vec<(String, Node)>);
 
-/// The document is no YAML, or has something else in it than a kubeconfig can have.
+/// The document is not valid YAML, or has something in it that a kubeconfig cannot have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unreadable;
 

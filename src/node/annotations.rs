@@ -73,7 +73,7 @@ impl Annotations {
     }
 
     /// JSON merge patch (RFC 7396) of the Node's annotations and nothing else. Never an empty value:
-    /// Cluster API stops on one that is no date. null removes the key.
+    /// Cluster API stops on one that is not a date. null removes the key.
     pub fn patch(&self, now: Timestamp) -> Value {
         let (earliest, path) = &self.earliest;
         json!({ "metadata": { "annotations": {
@@ -87,7 +87,7 @@ impl Annotations {
     }
 }
 
-/// What a Node's annotations say; what is no date is as good as none.
+/// What a Node's annotations say; what is not a date counts as none.
 #[derive(Debug, Default)]
 struct Said {
     machine: Option<Timestamp>,
@@ -120,7 +120,7 @@ pub fn removal_patch() -> Value {
 }
 
 /// Whether this is the Node of a control plane: it carries a date for its Machine, or the label of
-/// kubeadm (`constants.LabelNodeRoleControlPlane`). Such a Node is no worker's, whatever its files look
+/// kubeadm (`constants.LabelNodeRoleControlPlane`). Such a Node is not a worker's, whatever its files look
 /// like from here.
 pub fn is_of_a_control_plane(node: &Value) -> bool {
     let has = |map: &str, key: &str| {

@@ -2,14 +2,14 @@
 //!
 //! A leaf taken for a CA is an outage; a CA taken for a leaf is a rollout that helps nobody. So:
 //!
-//! 1. A certificate is a CA only when basicConstraints is there once, parses, and says CA:TRUE
+//! 1. A certificate is a CA only when basicConstraints is there once, can be parsed, and says CA:TRUE
 //!    (RFC 5280 section 4.2.1.9). Never by name, keyUsage or self-signature: OpenSSL's
 //!    `-purpose` takes every version 1 certificate for one.
 //! 2. Without basicConstraints it is none: etcdadm's leaves have none. With one that cannot be
 //!    read it is none either, with a warning, because it counts then.
 //! 3. The first certificate of a file that is known to hold a leaf counts whatever it says;
 //!    CA certificates behind it are its chain.
-//! 4. A certificate in a CA's file that is no CA counts, with a warning. No rollout renews it
+//! 4. A certificate in a CA's file that is not a CA counts, with a warning. No rollout renews it
 //!    (see [`super::renewal`]): the file comes from a Secret.
 
 use std::sync::Arc;

@@ -20,7 +20,7 @@ pub(super) fn register_report(families: &mut Vec<ConstFamily>, report: &Report) 
     };
     date(
         "expiryd_earliest_expiry_timestamp_seconds",
-        "First expiry of a certificate that is no CA, Unix seconds",
+        "First expiry of a certificate that is not a CA, Unix seconds",
         &report.earliest,
     );
     date(
@@ -85,7 +85,7 @@ pub(super) fn register_report(families: &mut Vec<ConstFamily>, report: &Report) 
 pub(super) fn register_agent(families: &mut Vec<ConstFamily>, report: &Report, stats: &AgentStats) {
     ConstFamily::gauge(
         "expiryd_publication_state",
-        "1 for where a publisher stands, 0 for the others",
+        "1 for the state of a publication, 0 for the others",
     )
     .with_all(report.publications.iter().flat_map(|publication| {
         PublicationState::ALL.iter().map(|state| {
