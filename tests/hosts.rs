@@ -107,6 +107,15 @@ fn one_pki_under_two_names_is_counted_under_both_and_read_once_each() {
     host.link("etc/kubernetes/pki", "/etc/etcd/pki");
     let report = host.report(&["--role", "etcd"]);
     assert_eq!(report["earliest"]["path"], "/etc/etcd/pki/server.crt");
+    let certificates = report["certificates"].as_array().unwrap().iter();
+    let paths: Vec<_> = certificates.map(|c| c["path"].as_str().unwrap()).collect();
+    let beneath = |directory: &str| -> Vec<_> {
+        paths.iter().filter_map(|path| path.strip_prefix(directory)).collect()
+    };
+    let etcd = beneath("/etc/etcd/pki/");
+    assert_eq!(etcd, beneath("/etc/kubernetes/pki/"));
+    assert_eq!(etcd.len() * 2, paths.len());
+    assert!(etcd.is_sorted_by(|a, b| a < b), "each once: {etcd:?}");
 }
 
 #[test]
