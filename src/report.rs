@@ -149,3 +149,6 @@ impl Serialize for Report {
         report.serialize(serializer)
     }
 }
+
+#[cfg(test)]
+mod tests;

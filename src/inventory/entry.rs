@@ -59,7 +59,7 @@ impl CertificateEntry {
                     certificate: Arc::clone(certificate),
                     is_ca,
                     counted: counts && renewed_by != RenewedBy::Kubelet,
-                    renewed_by: (counts || !is_ca).then_some(renewed_by),
+                    renewed_by: counts.then_some(renewed_by),
                     stale,
                     warnings,
                 }

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use expiryd_api::{Earliest, EtcdTopology, Reason, RenewedBy, Role, SourceKind, Status, Timestamp};
+use expiryd_api::{
+    Earliest, EtcdTopology, Reason, RenewedBy, Role, SourceKind, Status, Timestamp, Warning,
+};
 use tempfile::TempDir;
 use testkit::certificate::CertificateBuilder;
 
@@ -24,7 +26,7 @@ use crate::report::Report;
 use crate::scan::Scanner;
 
 const TIMING: Timing = Timing { settle: Duration::from_secs(10), grace: Duration::from_mins(10) };
-const LIMITS: Limits = Limits { file_size: 1 << 20, files: 1_000 };
+const LIMITS: Limits = Limits { file_size: 1 << 20, files: 2_000 };
 /// The leaves that a control plane with external etcd cannot work without.
 const CONTROL_PLANE: [&str; 4] = [
     "apiserver.crt",
@@ -135,7 +137,10 @@ impl Machine {
         let monotonic = Duration::from_secs(self.seconds);
         let at = Moment { monotonic, wall: Timestamp::from_unix(wall) };
         let scan = self.scanner.scan(at.wall);
-        Report::new(self.stabilizer.observe(scan, at), Vec::new(), Vec::new(), at.wall)
+        let inventory = self.stabilizer.observe(scan, at);
+        // A deadline that is now would be a loop that never waits.
+        assert!(self.stabilizer.deadline(monotonic).is_none_or(|deadline| deadline > monotonic));
+        Report::new(inventory, Vec::new(), Vec::new(), at.wall)
     }
 
     fn next_deadline(&self) -> Option<u64> {

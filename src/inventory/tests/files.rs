@@ -157,3 +157,24 @@ fn a_source_that_the_configuration_no_longer_names_is_forgotten_and_no_problem()
     assert_eq!((earliest(&report).as_deref(), report.status), (SERVER, Status::Ok));
     assert!(report.settled && report.problems.is_empty());
 }
+
+#[test]
+fn a_reload_keeps_the_last_good_state_of_a_file_that_was_not_configured() {
+    let mut machine = Machine::etcd();
+    let before = machine.after(0);
+    machine.write("etc/etcd/pki/server.crt", "");
+    machine.after(1);
+    machine.configure(&[]);
+    let after = machine.after(1);
+    assert_eq!((earliest(&after), stale(&after)), (earliest(&before), 1));
+}
+
+#[test]
+fn a_renewal_of_a_settled_machine_leaves_nothing_to_wait_for() {
+    let mut machine = Machine::etcd();
+    machine.after(0);
+    machine.after(10);
+    machine.leaf("etc/etcd/pki/server.crt", LATE);
+    machine.after(1);
+    assert_eq!(machine.next_deadline(), None);
+}

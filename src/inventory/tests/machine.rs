@@ -241,3 +241,52 @@ fn an_unchanged_machine_is_not_parsed_again() {
     machine.leaf("etc/etcd/pki/peer.crt", "20290101000000Z");
     assert_eq!(look(&mut machine, 0), 1);
 }
+
+#[test]
+fn a_machine_that_becomes_more_than_it_was_is_that_at_once() {
+    let mut machine = Machine::new(&[]);
+    assert_eq!(machine.after(0).node.role, Role::Unknown);
+    machine.leaf("etc/etcd/pki/server.crt", SOON);
+    assert_eq!(machine.after(1).node.role, Role::Etcd);
+    machine.leaf("etc/kubernetes/pki/apiserver.crt", SOON);
+    assert_eq!(machine.after(1).node.role, Role::ControlPlane);
+}
+
+#[test]
+fn a_role_of_which_nothing_is_left_ends_with_the_grace_to_the_second() {
+    let mut machine = Machine::etcd();
+    machine.after(0);
+    fs::remove_dir_all(machine.path("etc/etcd")).unwrap();
+    machine.after(1);
+    assert_eq!(machine.after(599).node.role, Role::Etcd);
+    assert_eq!(machine.after(1).node.role, Role::Unknown);
+}
+
+#[test]
+fn an_etcd_that_moves_onto_the_control_plane_is_followed() {
+    let mut machine = Machine::control_plane();
+    assert_eq!(machine.after(0).node.etcd_topology, Some(EtcdTopology::External));
+    machine.leaf("etc/kubernetes/pki/etcd/server.crt", SOON);
+    assert_eq!(machine.after(1).node.etcd_topology, Some(EtcdTopology::Stacked));
+}
+
+#[test]
+fn a_certificate_whose_time_is_still_to_come_is_remarked() {
+    let mut machine = Machine::etcd();
+    let begins = Timestamp::parse("2025-01-01T00:00:00Z").unwrap().unix();
+    let warnings = |report: Report| report.certificates[0].warnings.clone();
+    assert_eq!(warnings(machine.after_with_clock(0, begins - 1)), [Warning::NotYetValid]);
+    assert_eq!(warnings(machine.after_with_clock(1, begins)), []);
+}
+
+#[test]
+fn more_problems_than_a_report_lists_are_counted() {
+    let mut machine = Machine::etcd();
+    for n in 0..1_000 {
+        machine.write(&format!("etc/etcd/pki/broken-{n:04}.crt"), "");
+    }
+    let listed = |report: Report| (report.problems.len(), report.problems[0].problem.reason);
+    assert_eq!(listed(machine.after(0)), (1_000, Reason::NoCertificate));
+    machine.write("etc/etcd/pki/broken-1000.crt", "");
+    assert_eq!(listed(machine.after(1)), (1_001, Reason::TooMany));
+}

@@ -106,3 +106,20 @@ fn what_looks_like_a_ca_of_old_in_a_ca_file_is_suspect() {
         assert_eq!(judge(ExpectedContent::Ca, &[old]), [(false, true, warnings)]);
     }
 }
+
+#[test]
+fn a_leaf_in_a_ca_file_is_suspect_only_for_two_signs_of_an_old_ca_or_its_key_usage() {
+    let self_issued = CertificateBuilder::leaf(END).named("test-ca");
+    let version_1 = CertificateBuilder { version: Vec::new(), ..CertificateBuilder::leaf(END) };
+    for leaf in [self_issued, version_1] {
+        let judged = judge(ExpectedContent::Ca, &[leaf]);
+        assert_eq!(judged, [(false, true, vec![Warning::LeafInCaFile])]);
+    }
+}
+
+#[test]
+fn a_chain_that_ends_with_its_leaf_is_long_enough() {
+    let chain = [CertificateBuilder::leaf(END), CertificateBuilder::ca(END)];
+    let judged = judge(ExpectedContent::Leaf, &chain);
+    assert_eq!(judged, [(false, true, vec![]), (true, false, vec![])]);
+}
