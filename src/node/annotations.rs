@@ -245,4 +245,23 @@ mod tests {
         assert!(!are_on(&node("node.alpha.kubernetes.io/ttl")));
         assert!(!are_on(&json!({ "metadata": {} })));
     }
+
+    #[test]
+    fn a_node_is_heard_first_only_for_a_degraded_report() {
+        assert!(report(EARLY, Status::Degraded).is_degraded());
+        assert!(!report(EARLY, Status::Ok).is_degraded());
+    }
+
+    #[test]
+    fn a_date_that_the_node_has_already_is_not_held_against_it() {
+        let degraded = report(EARLY, Status::Degraded);
+        let same = degraded.clone().held_against(&told(&report(EARLY, Status::Ok)));
+        assert_eq!((&same, same.holds()), (&degraded, None));
+    }
+
+    #[test]
+    fn what_is_held_is_said_with_its_date_and_path() {
+        let held = report(LATE, Status::Degraded).held_against(&told(&report(EARLY, Status::Ok)));
+        assert!(held.holds().unwrap().contains("2027-02-01T06:00:00Z (/new)"));
+    }
 }

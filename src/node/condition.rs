@@ -144,4 +144,36 @@ mod tests {
             json!({ "status": { "conditions": [{ "type": CONDITION, "lastTransitionTime": 3 }] } });
         assert_eq!(Shown::of(&odd), Some(Shown { expiring: false, since: None }));
     }
+
+    #[test]
+    fn the_window_is_entered_when_less_than_it_is_left() {
+        let window = Duration::from_secs(100);
+        let ends = |left: i64| Earliest {
+            not_after: Timestamp::from_unix(NOW.unix() + left),
+            path: "/a.crt".to_owned(),
+            index: 0,
+            renewed_by: None,
+        };
+        let event = |left| Condition::new(&ends(left), window, NOW).event(&ends(left)).is_some();
+        assert_eq!([event(101), event(100), event(99), event(-1)], [false, false, true, true]);
+    }
+
+    #[test]
+    fn an_event_is_named_by_the_node_and_the_date_and_written_as_the_kubelet_writes_its_own() {
+        let event = Event { key: "f4240".to_owned(), message: "m".to_owned() };
+        let object = event.object("cp-1", NOW);
+        assert_eq!(object["metadata"]["name"], "cp-1.expiryd-f4240");
+        assert_eq!(object["involvedObject"]["uid"], "cp-1");
+        assert_eq!((&object["reason"], &object["message"]), (&json!(CONDITION), &json!("m")));
+        assert_eq!(object["firstTimestamp"], "1970-01-12T13:46:40Z");
+    }
+
+    #[test]
+    fn the_removal_names_this_condition_and_no_other() {
+        let patch = removal_patch();
+        assert_eq!(
+            patch["status"]["conditions"],
+            json!([{ "type": CONDITION, "$patch": "delete" }])
+        );
+    }
 }

@@ -74,3 +74,116 @@ pub fn extras(report: &Report, extras: Extras, shows: bool, now: Timestamp) -> [
     };
     [Decision::Publish(Desired::Condition(condition)), event]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use expiryd_api::{Earliest, Node, Role};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+    const DAY: i64 = 86_400;
+
+    /// A settled report with its earliest expiry so many days from now.
+    fn report(status: Status, days: Option<i64>) -> Report {
+        let earliest = days.map(|days| Earliest {
+            not_after: Timestamp::from_unix(NOW.unix() + days * DAY),
+            path: "/a.crt".to_owned(),
+            index: 0,
+            renewed_by: None,
+        });
+        Report {
+            observed_at: NOW,
+            node: Node {
+                name: None,
+                os: "ubuntu".to_owned(),
+                role: Role::ControlPlane,
+                etcd_topology: None,
+            },
+            status,
+            settled: true,
+            machine_rollout: earliest.clone(),
+            earliest_ca: None,
+            earliest,
+            certificates: Vec::new(),
+            problems: Vec::new(),
+            publications: Vec::new(),
+        }
+    }
+
+    fn unsettled(mut report: Report) -> Report {
+        report.settled = false;
+        report
+    }
+
+    fn annotated(report: &Report) -> Decision {
+        let earliest = report.earliest.as_ref().unwrap();
+        Decision::Publish(Desired::Annotations(Annotations::new(report, earliest)))
+    }
+
+    #[test]
+    fn a_settled_report_with_a_date_is_published() {
+        for status in [Status::Ok, Status::Degraded] {
+            let report = report(status, Some(90));
+            assert_eq!(annotations(&report), annotated(&report));
+            assert_eq!(annotations(&unsettled(report)), Decision::NotYet);
+        }
+        assert_eq!(annotations(&report(Status::Waiting, Some(90))), Decision::NotYet);
+    }
+
+    #[test]
+    fn only_a_settled_worker_has_its_annotations_removed() {
+        let worker = report(Status::None, None);
+        assert_eq!(annotations(&worker), Decision::Publish(Desired::NoAnnotations));
+        assert_eq!(annotations(&unsettled(worker)), Decision::NotYet);
+        for status in [Status::Waiting, Status::Degraded] {
+            assert_eq!(annotations(&report(status, None)), Decision::NotYet);
+        }
+    }
+
+    fn extras_of(report: &Report, event: bool, shows: bool) -> [Decision; 2] {
+        let window = Some(Duration::from_hours(30 * 24));
+        extras(report, Extras { condition_window: window, event }, shows, NOW)
+    }
+
+    fn condition(report: &Report) -> Condition {
+        let window = Duration::from_hours(30 * 24);
+        Condition::new(report.earliest.as_ref().unwrap(), window, NOW)
+    }
+
+    #[test]
+    fn the_condition_is_published_and_the_event_once_the_window_is_entered() {
+        let far = report(Status::Ok, Some(31));
+        let [is, event] = extras_of(&far, true, false);
+        assert_eq!(is, Decision::Publish(Desired::Condition(condition(&far))));
+        assert!(matches!(event, Decision::Nothing(_)), "{event:?}");
+        let near = report(Status::Ok, Some(29));
+        let [is, event] = extras_of(&near, true, true);
+        assert_eq!(is, Decision::Publish(Desired::Condition(condition(&near))));
+        let expected = condition(&near).event(near.earliest.as_ref().unwrap()).unwrap();
+        assert_eq!(event, Decision::Publish(Desired::Event(expected)));
+        assert_eq!(extras_of(&near, false, false)[1], Decision::NotYet);
+        assert_eq!(extras_of(&unsettled(near), true, false), [Decision::NotYet, Decision::NotYet]);
+    }
+
+    #[test]
+    fn a_worker_has_no_condition_and_one_that_it_shows_is_removed() {
+        let worker = report(Status::None, None);
+        let removed = Decision::Publish(Desired::NoCondition);
+        assert!(extras_of(&worker, true, false).iter().all(|d| matches!(d, Decision::Nothing(_))));
+        let [is, event] = extras_of(&worker, true, true);
+        assert!(is == removed && matches!(event, Decision::Nothing(_)));
+        let waiting = report(Status::Waiting, None);
+        assert_eq!(extras_of(&waiting, true, true), [Decision::NotYet, Decision::NotYet]);
+    }
+
+    #[test]
+    fn a_condition_that_nobody_asks_for_is_removed_where_it_shows() {
+        let report = report(Status::Ok, Some(1));
+        let unasked = |shows| extras(&report, Extras::default(), shows, NOW);
+        assert_eq!(unasked(false), [Decision::NotYet, Decision::NotYet]);
+        assert_eq!(unasked(true), [Decision::Publish(Desired::NoCondition), Decision::NotYet]);
+    }
+}

@@ -152,4 +152,12 @@ mod tests {
         schedule.failed(None, MINUTE, 1.0);
         assert_eq!(schedule.due(&desired("/b")), MINUTE + BASE);
     }
+
+    #[test]
+    fn what_was_accepted_is_known_and_nothing_else() {
+        let mut schedule = Schedule::new(Duration::ZERO);
+        assert!(!schedule.has_accepted(&desired("/a")));
+        schedule.accepted(desired("/a"), MINUTE, 0.0);
+        assert!(schedule.has_accepted(&desired("/a")) && !schedule.has_accepted(&desired("/b")));
+    }
 }

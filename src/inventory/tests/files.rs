@@ -178,3 +178,16 @@ fn a_renewal_of_a_settled_machine_leaves_nothing_to_wait_for() {
     machine.after(1);
     assert_eq!(machine.next_deadline(), None);
 }
+
+#[test]
+fn a_renewal_beside_a_fault_that_stays_is_taken_at_once() {
+    const FAULT: &str = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
+    let mut machine = Machine::etcd();
+    let with_fault = |end| format!("{}{FAULT}", CertificateBuilder::leaf(end).pem());
+    machine.write("etc/etcd/pki/server.crt", &with_fault(SOON));
+    assert_eq!(earliest(&machine.after(0)).as_deref(), SERVER);
+    machine.write("etc/etcd/pki/server.crt", &with_fault("20290101000000Z"));
+    let renewed = machine.after(1);
+    assert_eq!(earliest(&renewed).as_deref(), Some("2028 /etc/etcd/pki/peer.crt"));
+    assert_eq!((reasons(&renewed), stale(&renewed)), (vec![Reason::BadPem], 0));
+}
