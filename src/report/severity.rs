@@ -118,9 +118,9 @@ mod tests {
 
     #[test]
     fn a_month_and_a_week_are_the_defaults_and_each_status_has_the_code_of_monitoring_plugins() {
+        use CheckStatus::{Critical, Ok, Unknown, Warning};
         let Thresholds { warning, critical } = Thresholds::DEFAULT;
         assert_eq!((warning.as_secs(), critical.as_secs()), (30 * DAY, 7 * DAY));
-        use CheckStatus::{Critical, Ok, Unknown, Warning};
         assert_eq!([Ok, Warning, Critical, Unknown].map(CheckStatus::exit_code), [0, 1, 2, 3]);
     }
 }
