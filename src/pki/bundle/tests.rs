@@ -346,3 +346,22 @@ fn of_ten_thousand_problems_a_hundred_are_listed_and_the_rest_is_counted() {
         assert!(rest.message.starts_with("9900 more"), "{}", rest.message);
     }
 }
+
+#[test]
+fn der_amid_text_is_read_once_and_what_only_begins_like_it_hides_nothing() {
+    let text = [b"text\n".to_vec(), leaf(2030).der(), b"\nmore text\n".to_vec()].concat();
+    let read_once = read([text.clone(), leaf(2031).pem().into_bytes()].concat());
+    assert_eq!((ends(&read_once), problems(&read_once)), (vec![2030, 2031], vec![]));
+    // The start of a long length, and the end of the text before anything could follow it.
+    let begins = read([text, b"0\x84".to_vec()].concat());
+    assert_eq!((ends(&begins), problems(&begins)), (vec![2030], vec![]));
+}
+
+#[test]
+fn a_second_certificate_in_a_block_that_is_cut_off_is_a_problem() {
+    let both = [leaf(2030).der(), leaf(2031).der()].concat();
+    let cut = read(pem("CERTIFICATE", &both[..both.len() - 10]));
+    assert_eq!(ends(&cut), [2030]);
+    assert_eq!(problems(&cut), [(Some(1), Reason::BadCertificate)]);
+    assert_eq!(warnings(&cut), []);
+}
