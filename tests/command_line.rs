@@ -256,3 +256,27 @@ fn options_outweigh_the_environment_and_that_the_file() {
     assert_eq!(role(Some("etcd"), &[]), "etcd");
     assert_eq!(role(Some("etcd"), &["--role", "unknown"]), "unknown");
 }
+
+#[test]
+fn only_a_regular_file_is_replaced() {
+    let host = Host::like("ubuntu-etcd");
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    std::fs::write(path("file"), "before").unwrap();
+    std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
+    std::os::unix::fs::symlink(path("nothing"), path("dangling")).unwrap();
+    std::fs::create_dir(path("directory")).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+    let written = |name: &str| host.check(&["-o", "prom", "--output-file", &path(name)]);
+    for name in ["link", "dangling", "directory", "socket"] {
+        let output = written(name);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(73), "{name}: {error}");
+        assert!(error.contains("not a regular file"), "{name}: {error}");
+    }
+    assert_eq!(std::fs::read_to_string(path("file")).unwrap(), "before");
+    assert!(std::fs::symlink_metadata(path("link")).unwrap().is_symlink());
+    drop(socket);
+    assert!(written("file").stderr.is_empty());
+    assert!(std::fs::read_to_string(path("file")).unwrap().contains("expiryd_status"));
+}

@@ -1,6 +1,7 @@
 //! The addresses that are listened on; they may change with the configuration.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,8 +84,14 @@ impl Endpoints {
         let mut bound = Vec::new();
         for address in wanted.iter().filter(|address| !self.open.contains_key(address)) {
             let listener = bind(*address).map_err(|error| {
+                let remedy = match error.kind() {
+                    ErrorKind::AddrNotAvailable => {
+                        "no interface of this machine has it, perhaps not yet"
+                    }
+                    _ => "free it",
+                };
                 Failure::Address(format!(
-                    "listen: {address} cannot be bound: {error}; free it, or name another address \
+                    "listen: {address} cannot be bound: {error}; {remedy}, or name another address \
                      with --listen"
                 ))
             })?;

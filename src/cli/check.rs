@@ -76,6 +76,14 @@ fn print(text: &str) -> Result<(), Failure> {
 fn replace(file: &Path, text: &str) -> Result<(), Failure> {
     let says =
         |error: io::Error| format!("--output-file {} cannot be written: {error}", file.display());
+    // A device, a FIFO or a link would be replaced as well, /dev/null by root among them.
+    if file.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Failure::OutputFile(format!(
+            "--output-file {} cannot be written: it is there and is not a regular file; name the file \
+             itself, or leave the option out to print",
+            file.display()
+        )));
+    }
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
     let mut new = tempfile::Builder::new()
         .prefix(".expiryd")

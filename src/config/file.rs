@@ -1,6 +1,6 @@
 //! The configuration file: which one, reading it, and what outweighs it.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -111,7 +111,10 @@ fn read_text(path: &Path) -> Result<String, String> {
     let file = open(path, flags, Mode::empty()).map_err(|errno| errno.desc().to_owned())?;
     let file = std::fs::File::from(file);
     let mut text = String::new();
-    file.take(FILE_LIMIT + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    file.take(FILE_LIMIT + 1).read_to_string(&mut text).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        _ => error.to_string(),
+    })?;
     if text.len() as u64 > FILE_LIMIT {
         return Err(format!("it has more than {FILE_LIMIT} bytes"));
     }
