@@ -10,12 +10,12 @@ mod reporter;
 mod start;
 mod wait;
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use expiryd_api::Publication;
-use std::os::unix::ffi::OsStrExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info};
@@ -24,7 +24,6 @@ use crate::agent_status::Heartbeat;
 use crate::config::Config;
 use crate::escape::Escaped;
 use crate::failure::Failure;
-use crate::identity::IdentitySource;
 use crate::node;
 use crate::system::manager;
 use crate::system::signals::{SignalAction, Signals};
@@ -142,7 +141,7 @@ impl<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static> Agent<F> {
         self.reporter.reconfigure(&config, same_host);
         self.config = config;
         {
-            let mut before = self.observer.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut before = lock(&self.observer);
             observer.inherit(&before);
             *before = observer;
         }
@@ -155,9 +154,8 @@ impl<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static> Agent<F> {
 
     /// Publishes to the Node from now on.
     fn start_publisher(&mut self) {
-        let root = self.observer.lock().unwrap_or_else(PoisonError::into_inner).host_root();
+        let identity = lock(&self.observer).identity();
         let (config, channels) = (self.config.node.clone(), self.channels.clone());
-        let identity = IdentitySource::new(root, &config);
         self.publishers.spawn(node::publish(identity, config, channels));
     }
 
@@ -167,12 +165,13 @@ impl<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static> Agent<F> {
         work: impl FnOnce(&mut Observer) -> T + Send + 'static,
     ) -> T {
         let observer = Arc::clone(&self.observer);
-        run_blocking(move || {
-            let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&mut observer)
-        })
-        .await
+        run_blocking(move || work(&mut lock(&observer))).await
     }
+}
+
+/// A panic with the lock held ends the process, so nobody meets what it left.
+fn lock(observer: &Mutex<Observer>) -> MutexGuard<'_, Observer> {
+    observer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn not_granted(path: &Path) -> Failure {

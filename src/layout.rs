@@ -104,13 +104,14 @@ impl Layout {
     }
 }
 
-/// Detects what the machine is and which files to read. At most `limit` files become sources; more are a problem.
+/// Detects what the machine is and which files to read. At most `limit` files become sources; more are a
+/// problem.
 pub fn detect(root: &HostRoot, overrides: &LayoutOverrides, limit: usize) -> Layout {
     let os = os_id(root);
     let usual = Paths::of(root, &os);
     let control_plane =
         overrides.control_plane_pki.clone().unwrap_or_else(|| host(usual.control_plane_pki));
-    let etcd = usual.etcd_pki(overrides);
+    let etcd = overrides.etcd_pki.clone().unwrap_or_else(|| host(usual.etcd_pki));
     let kubelet_kubeconfig = host(usual.kubelet_kubeconfig);
 
     let mut discovery = Discovery::new(root, limit);
@@ -164,11 +165,6 @@ fn directory(source: &ConfiguredSource) -> Option<HostPath> {
         Place::Directory(directory) => Some(directory.clone()),
         Place::Glob(pattern) => Some(discovery::fixed_part(pattern).0),
     }
-}
-
-/// Where an etcd machine keeps its PKI, there or not.
-pub fn etcd_pki(root: &HostRoot, overrides: &LayoutOverrides) -> HostPath {
-    Paths::of(root, &os_id(root)).etcd_pki(overrides)
 }
 
 /// Where the kubelet's kubeconfig is, there or not.

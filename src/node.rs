@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::config::{Extras, NodeConfig};
 use crate::identity::{Identity, IdentityError, IdentitySource};
-use crate::report::Report;
+use crate::report::{Report, kubelet_node};
 use desired::{Decision, Desired};
 use publisher::{NodeSeen, Publisher};
 
@@ -31,12 +31,12 @@ pub struct Channels {
     pub publications: watch::Sender<Vec<Publication>>,
 }
 
-/// Publishes until it is dropped, or ends at once when nothing is to be published.
-pub async fn publish(identity: IdentitySource, config: NodeConfig, mut channels: Channels) {
-    if !config.annotate {
+/// Publishes until it is dropped, or ends at once when without an identity nothing is to be published.
+pub async fn publish(identity: Option<IdentitySource>, config: NodeConfig, mut channels: Channels) {
+    let Some(identity) = identity else {
         channels.publications.send_replace(Vec::new());
         return;
-    }
+    };
     let start = Instant::now();
     let spread = config.spread.mul_f64(fastrand::f64());
     let mut publishers = PUBLICATIONS.map(|name| Publisher::new(name, spread, &config));
@@ -112,7 +112,7 @@ async fn load(
     let loaded = tokio::task::spawn_blocking(move || source.load()).await;
     let identity =
         loaded.unwrap_or_else(|error| Err(IdentityError::Unusable(error.to_string())))?;
-    match report.and_then(Report::kubelet_node) {
+    match report.and_then(|report| kubelet_node(&report.certificates)) {
         Some(node) if node != identity.node => Err(IdentityError::Unusable(format!(
             "{} is for the Node {}, but the kubelet's certificate of this machine is that of the \
              Node {node}: nothing is written to either until the two agree",

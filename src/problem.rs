@@ -1,5 +1,7 @@
 //! What is wrong with a source or with the agent itself.
 
+use std::collections::BTreeMap;
+
 pub use expiryd_api::Reason;
 use expiryd_api::{ReportedProblem, Timestamp};
 use serde::{Serialize, Serializer};
@@ -43,7 +45,7 @@ pub struct ActiveProblem {
 impl ActiveProblem {
     /// Dates problems: one that was active `before` has been there since then.
     pub fn date(problems: Vec<Problem>, before: &[Self], now: Timestamp) -> Vec<Self> {
-        let since: std::collections::BTreeMap<_, _> =
+        let since: BTreeMap<_, _> =
             before.iter().map(|active| (&active.problem, active.since)).collect();
         let active = problems
             .into_iter()

@@ -74,3 +74,22 @@ pub struct ExpiryReport<C = Vec<ReportedCertificate<'static>>, P = Vec<ReportedP
     /// How the publishers that talk to others get on.
     pub publications: Vec<Publication>,
 }
+
+impl<C, P> ExpiryReport<C, P> {
+    /// The one line of `text/plain`: the earliest expiry; `none` on a worker; what is missing
+    /// otherwise. A report that may not have seen everything says so behind it, so that nobody takes the
+    /// date for more than it is.
+    pub fn line(&self) -> String {
+        let date = self.date();
+        if self.status == Status::Degraded { format!("{date} {}", self.status) } else { date }
+    }
+
+    /// The earliest expiry in a word.
+    pub fn date(&self) -> String {
+        match (&self.earliest, self.status) {
+            (Some(earliest), _) => earliest.not_after.to_string(),
+            (None, Status::Waiting) => "waiting".to_owned(),
+            (None, _) => "none".to_owned(),
+        }
+    }
+}

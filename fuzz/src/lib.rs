@@ -11,7 +11,7 @@ use expiryd::inventory::Stabilizer;
 use expiryd::layout::Layout;
 use expiryd::layout::known_files::Origin;
 use expiryd::pki::read;
-use expiryd::report::Report;
+use expiryd::report::{Report, build};
 use expiryd::scan::{File, Scan};
 use expiryd_api::{EtcdTopology, Role, Timestamp};
 
@@ -50,5 +50,5 @@ pub fn report(certificate: &[u8], authority: &[u8], kubeconfig: &[u8]) -> Report
     let timing = Timing { settle: Duration::ZERO, grace: Duration::ZERO };
     let wall = Timestamp::from_unix(NOW);
     let inventory = Stabilizer::new(timing).observe(scan, Moment { monotonic: Duration::ZERO, wall });
-    Report::new(inventory, Vec::new(), Vec::new(), wall)
+    build(inventory, Vec::new(), Vec::new(), wall)
 }

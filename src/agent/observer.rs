@@ -31,7 +31,7 @@ pub(super) struct Observer {
     /// What the last scan wanted to be watched.
     watched: Vec<Watched>,
     reloader: CertificateReloader,
-    /// Whose files the publisher reads; `None` when it publishes nothing.
+    /// As whom the publisher talks to the API server; `None` when it publishes nothing.
     identity: Option<IdentitySource>,
     /// What the configuration is read from.
     config_files: Vec<PathBuf>,
@@ -89,8 +89,8 @@ impl Observer {
         })
     }
 
-    pub(super) fn host_root(&self) -> Arc<HostRoot> {
-        Arc::clone(&self.root)
+    pub(super) fn identity(&self) -> Option<IdentitySource> {
+        self.identity.clone()
     }
 
     /// Scans once for the next observation, and reads the endpoint's certificate.

@@ -16,7 +16,7 @@ use crate::file_watch::POLL;
 use crate::inventory::Stabilizer;
 use crate::problem::ActiveProblem;
 use crate::render::RenderedReport;
-use crate::report::Report;
+use crate::report::{self, Report};
 
 /// Where reports go.
 pub(super) struct Outputs {
@@ -77,7 +77,7 @@ impl Reporter {
         self.problems = ActiveProblem::date(problems, &self.problems, at.wall);
         let inventory = self.stabilizer.observe(scan, at);
         let (problems, publications) = (self.problems.clone(), self.publications.clone());
-        let report = Report::new(inventory, problems, publications, at.wall);
+        let report = report::build(inventory, problems, publications, at.wall);
         log_changes::log(self.report.as_deref(), &report);
         self.count(&report, took, polling);
         self.publish(report);

@@ -1,5 +1,6 @@
 //! `expiryd check`: one scan, printed for a person, a script or Prometheus, and an exit code.
 
+use std::fmt;
 use std::fs::Permissions;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -19,8 +20,8 @@ use crate::host_root::HostRoot;
 use crate::inventory::Stabilizer;
 use crate::render::table::{self, Style};
 use crate::render::{json, metrics, yaml};
-use crate::report::Report;
 use crate::report::severity::{CheckStatus, Thresholds};
+use crate::report::{self, Report};
 use crate::scan::Scanner;
 use crate::system::sandbox;
 
@@ -74,26 +75,25 @@ fn print(text: &str) -> Result<(), Failure> {
 
 /// Puts `text` in the place of the file: whoever reads it sees the old one or the new one, whole.
 fn replace(file: &Path, text: &str) -> Result<(), Failure> {
-    let says =
-        |error: io::Error| format!("--output-file {} cannot be written: {error}", file.display());
+    let says = |why: &dyn fmt::Display| {
+        format!("--output-file {} cannot be written: {why}", file.display())
+    };
     // A device, a FIFO or a link would be replaced as well, /dev/null by root among them.
     if file.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(Failure::OutputFile(format!(
-            "--output-file {} cannot be written: it is there and is not a regular file; name the file \
-             itself, or leave the option out to print",
-            file.display()
-        )));
+        let why = "it is there and is not a regular file; name the file itself, or leave the option \
+                   out to print";
+        return Err(Failure::OutputFile(says(&why)));
     }
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
     let mut new = tempfile::Builder::new()
         .prefix(".expiryd")
         .permissions(Permissions::from_mode(0o644))
         .tempfile_in(parent.unwrap_or(Path::new(".")))
-        .map_err(|error| Failure::OutputFile(says(error)))?;
+        .map_err(|error| Failure::OutputFile(says(&error)))?;
     new.write_all(text.as_bytes())
         .and_then(|()| new.as_file().sync_all())
-        .map_err(|error| Failure::Output(says(error)))?;
-    new.persist(file).map(drop).map_err(|error| Failure::OutputFile(says(error.error)))
+        .map_err(|error| Failure::Output(says(&error)))?;
+    new.persist(file).map(drop).map_err(|error| Failure::OutputFile(says(&error.error)))
 }
 
 /// Runs what reads the machine in a thread that can lock itself in, while this one may still write
@@ -114,5 +114,5 @@ fn scan_once(config: &Config, now: Timestamp) -> Result<Report, Failure> {
     let scan = Scanner::new(root, config.layout.clone(), config.limits).scan(now);
     let at = Moment { monotonic: std::time::Duration::ZERO, wall: now };
     let inventory = Stabilizer::new(config.timing).observe(scan, at);
-    Ok(Report::new(inventory, Vec::new(), Vec::new(), now))
+    Ok(report::build(inventory, Vec::new(), Vec::new(), now))
 }

@@ -1,5 +1,7 @@
 //! The process's own figures for a scrape, rendered at most once a second.
 
+use std::array::from_fn;
+
 use expiryd_api::Timestamp;
 use hyper::body::Bytes;
 
@@ -17,8 +19,7 @@ pub(super) struct ProcessMetrics {
 impl ProcessMetrics {
     /// Opens what the figures are read from.
     pub(super) fn open() -> Self {
-        let encodings = || [(); ContentEncoding::COUNT].map(|()| Cached::new(1));
-        let cached = [(); Format::COUNT].map(|()| encodings());
+        let cached = from_fn(|_| from_fn(|_| Cached::new(1)));
         Self { probe: ProcessProbe::open(), cached }
     }
 

@@ -1,13 +1,12 @@
 //! The operating system: which one, where it keeps things, and the host's name.
 
-use crate::config::LayoutOverrides;
 use crate::host_root::{HostPath, HostRoot};
 
 /// Where an operating system keeps things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Paths {
     pub(super) control_plane_pki: &'static str,
-    etcd_pki: &'static str,
+    pub(super) etcd_pki: &'static str,
     pub(super) kubelet_kubeconfig: &'static str,
     /// See [`super::Layout::places`]. `/var/lib/etcd` holds the data of a cluster as well.
     pub(super) places: &'static [&'static str],
@@ -37,10 +36,6 @@ impl Paths {
             _ => UBUNTU_AND_RHEL,
         }
     }
-
-    pub(super) fn etcd_pki(&self, overrides: &LayoutOverrides) -> HostPath {
-        overrides.etcd_pki.clone().unwrap_or_else(|| host(self.etcd_pki))
-    }
 }
 
 const UNKNOWN_OS: &str = "unknown";
@@ -63,16 +58,20 @@ pub(super) fn os_id(root: &HostRoot) -> String {
 pub fn parse_os_id(text: &str) -> Option<String> {
     let value = text.lines().rev().find_map(|line| line.trim().strip_prefix("ID="))?;
     let value = value.trim().trim_matches(|c| matches!(c, '"' | '\''));
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    (!value.is_empty() && value.chars().all(plain)).then(|| value.to_ascii_lowercase())
+    is_plain(value).then(|| value.to_ascii_lowercase())
 }
 
 /// hostname(5): the first line that is not a comment.
 pub(super) fn hostname(root: &HostRoot) -> Option<String> {
     let text = small_text(root, HOSTNAME)?;
     let name = text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with('#'))?;
+    is_plain(name).then(|| name.to_owned())
+}
+
+/// Whether a text is a word that can stand in a report, a metric and a log line.
+fn is_plain(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    name.chars().all(plain).then(|| name.to_owned())
+    !text.is_empty() && text.chars().all(plain)
 }
 
 fn small_text(root: &HostRoot, path: &str) -> Option<String> {

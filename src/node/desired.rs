@@ -79,7 +79,7 @@ pub fn extras(report: &Report, extras: Extras, shows: bool, now: Timestamp) -> [
 mod tests {
     use std::time::Duration;
 
-    use expiryd_api::{Earliest, Node, Role};
+    use expiryd_api::{API_VERSION, Earliest, KIND, Node, Role};
 
     use super::*;
 
@@ -95,6 +95,8 @@ mod tests {
             renewed_by: None,
         });
         Report {
+            api_version: API_VERSION,
+            kind: KIND,
             observed_at: NOW,
             node: Node {
                 name: None,

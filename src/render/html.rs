@@ -186,7 +186,9 @@ fn publications(publications: &[Publication]) -> Markup {
 
 /// Whether this is the certificate that ends first.
 fn is_that(first: &Earliest, c: &CertificateEntry) -> bool {
-    first.index == c.index && first.path == c.path.to_string()
+    first.not_after == c.certificate.not_after
+        && first.index == c.index
+        && first.path == c.path.to_string()
 }
 
 fn class(not_after: Timestamp, now: Timestamp) -> &'static str {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use expiryd_api::{Status, Timestamp};
-
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, VARY};
 use sha2::{Digest, Sha256};

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::Report;
 use expiryd_api::{Status, Timestamp};
+
+use super::Report;
 
 /// How long before an expiry it is worth a warning, and how long before it is critical.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

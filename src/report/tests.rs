@@ -39,7 +39,7 @@ fn report(role: Role, certificates: Vec<CertificateEntry>, problems: &[Reason]) 
         certificates,
         problems: ActiveProblem::date(problems.iter().map(problem).collect(), &[], NOW),
     };
-    Report::new(inventory, Vec::new(), Vec::new(), NOW)
+    build(inventory, Vec::new(), Vec::new(), NOW)
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn the_line_is_the_date_and_says_what_it_is_worth() {
 fn the_node_is_that_of_the_first_certificate_in_the_kubelets_file() {
     let node = |source, index, subject| {
         let report = report(Role::ControlPlane, vec![entry(source, index, subject)], &[]);
-        (report.kubelet_node().map(str::to_owned), report.node.name)
+        (kubelet_node(&report.certificates).map(str::to_owned), report.node.name)
     };
     let named = |name: &str| Some(name.to_owned());
     let cp = "system:node:cp-1";

@@ -20,6 +20,5 @@ pub mod kubelet;
 mod wait;
 
 pub use agent::{Agent, Answer, status};
-pub use host::expiryd;
-pub use host::{Host, NOW, earliest, is_root, nodes, problems, project, skip, strace};
+pub use host::{Host, NOW, earliest, expiryd, is_root, nodes, problems, project, skip, strace};
 pub use wait::{PATIENCE, wait_for, wait_up_to};

@@ -22,7 +22,7 @@ use crate::layout::Layout;
 use crate::layout::known_files::Origin;
 use crate::node::desired::{self, Decision, Desired};
 use crate::pki::{Contents, read};
-use crate::report::Report;
+use crate::report::{self, Report};
 use crate::scan::{File, Scan};
 
 const TIMING: Timing = Timing { settle: Duration::from_secs(10), grace: Duration::from_mins(10) };
@@ -223,7 +223,7 @@ impl Agent {
         let wall = Timestamp::from_unix(1_800_000_000 + i64::try_from(self.now.as_secs()).unwrap());
         let inventory =
             self.stabilizer.observe(procedure.scan(disk), Moment { monotonic: self.now, wall });
-        let report = Report::new(inventory, Vec::new(), Vec::new(), wall);
+        let report = report::build(inventory, Vec::new(), Vec::new(), wall);
         self.annotate(&report);
         report
     }

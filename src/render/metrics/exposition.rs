@@ -23,7 +23,7 @@ pub enum Format {
 
 impl Format {
     /// How many there are.
-    pub const COUNT: usize = 2;
+    pub(super) const COUNT: usize = 2;
 
     /// The content type.
     pub const fn content_type(self) -> &'static str {
@@ -69,7 +69,7 @@ pub enum ContentEncoding {
 
 impl ContentEncoding {
     /// How many there are.
-    pub const COUNT: usize = 2;
+    pub(super) const COUNT: usize = 2;
 
     /// That of the two which is for it.
     pub(super) fn pick<T>(self, [identity, gzip]: [T; Self::COUNT]) -> T {
