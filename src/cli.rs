@@ -12,7 +12,7 @@ use clap::error::ErrorKind;
 use crate::agent::{self, Reload};
 use crate::config::{Config, files, read_file};
 use crate::failure::Failure;
-use crate::system::{log, manager};
+use crate::system::{limits, log, manager};
 pub use arguments::Arguments;
 use arguments::{Command, Common};
 use check::check;
@@ -50,6 +50,7 @@ pub fn main() -> ExitCode {
 fn run(common: Common) -> Result<ExitCode, Failure> {
     let config = configure(&common)?;
     log::start(config.log_format, config.log_level);
+    limits::check().map_err(Failure::System)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)

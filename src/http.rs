@@ -11,8 +11,8 @@
 //!
 //! `HEAD` is answered as `GET` without the body. Anything else is 404, or 405 with `Allow`, with
 //! a JSON body that says why. A request head is bounded in size and time, and so is the number of
-//! connections: beyond it the one that was idle for longest is closed, so that slow clients
-//! cannot keep a probe out.
+//! connections: beyond it one of the client that has the most is closed, so that slow clients cannot keep
+//! a probe out.
 //!
 //! Where TLS is configured, whatever does not stay between loopback addresses is encrypted. A client
 //! with a certificate of the client CA that is not on the list of names gets 403.
@@ -80,7 +80,7 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let place = connections.admit();
+                let place = connections.admit(peer.ip());
                 let key = place.key();
                 let between =
                     |local: SocketAddr| tls.borrow().for_connection(local.ip(), peer.ip());

@@ -1,9 +1,11 @@
 //! What a person types, and what they are told.
 
-use std::process::Output;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
 
 use testkit::certificate::CertificateBuilder;
-use testkit::{Host, NOW, expiryd, nodes};
+use testkit::{Host, NOW, expiryd, is_root, nodes, skip};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -178,7 +180,7 @@ fn a_configuration_file_or_host_root_that_is_not_there_is_named() {
 fn a_configuration_that_is_no_regular_file_or_has_no_end_is_refused_at_once() {
     let host = Host::bare("ubuntu");
     let fifo = host.path("fifo.toml");
-    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     host.write("large.toml", "#".repeat((1 << 20) + 1));
     for (file, words) in [
         (fifo, "it is not a regular file"),
@@ -198,6 +200,31 @@ fn a_warning_that_could_never_be_given_is_refused() {
         code == 64 && message.contains("--warning 1day is below --critical 7days"),
         "{message}"
     );
+}
+
+#[test]
+fn a_limit_without_which_nothing_works_is_named() {
+    let host = Host::bare("ubuntu");
+    fs::set_permissions(host.root(), fs::Permissions::from_mode(0o755)).unwrap();
+    let binary = host.path("expiryd");
+    fs::copy(expiryd().get_program(), &binary).unwrap();
+    let started = |by: &[&str]| {
+        let (first, rest) = by.split_first().unwrap();
+        let mut command = Command::new(first);
+        command.args(rest).arg(&binary).args(["run", "--host-root", "/nowhere"]);
+        let Output { status, stderr, .. } = command.output().unwrap();
+        (status.code(), text(&stderr))
+    };
+    let (code, message) = started(&["prlimit", "--nofile=32"]);
+    assert!(code == Some(71) && message.contains("LimitNOFILE"), "{code:?}: {message}");
+    if is_root() {
+        // root may have any number of processes.
+        let user = ["setpriv", "--reuid=4711", "--regid=4711", "--clear-groups"];
+        let (code, message) = started(&[&user[..], &["prlimit", "--nproc=1"]].concat());
+        assert!(code == Some(71) && message.contains("TasksMax"), "{code:?}: {message}");
+    } else {
+        skip("only root can become a user without processes");
+    }
 }
 
 #[test]
@@ -262,10 +289,10 @@ fn only_a_regular_file_is_replaced() {
     let host = Host::like("ubuntu-etcd");
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
-    std::fs::write(path("file"), "before").unwrap();
+    fs::write(path("file"), "before").unwrap();
     std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
     std::os::unix::fs::symlink(path("nothing"), path("dangling")).unwrap();
-    std::fs::create_dir(path("directory")).unwrap();
+    fs::create_dir(path("directory")).unwrap();
     let socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
     let written = |name: &str| host.check(&["-o", "prom", "--output-file", &path(name)]);
     for name in ["link", "dangling", "directory", "socket"] {
@@ -274,9 +301,9 @@ fn only_a_regular_file_is_replaced() {
         assert_eq!(output.status.code(), Some(73), "{name}: {error}");
         assert!(error.contains("not a regular file"), "{name}: {error}");
     }
-    assert_eq!(std::fs::read_to_string(path("file")).unwrap(), "before");
-    assert!(std::fs::symlink_metadata(path("link")).unwrap().is_symlink());
+    assert_eq!(fs::read_to_string(path("file")).unwrap(), "before");
+    assert!(fs::symlink_metadata(path("link")).unwrap().is_symlink());
     drop(socket);
     assert!(written("file").stderr.is_empty());
-    assert!(std::fs::read_to_string(path("file")).unwrap().contains("expiryd_status"));
+    assert!(fs::read_to_string(path("file")).unwrap().contains("expiryd_status"));
 }

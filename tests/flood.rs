@@ -133,10 +133,11 @@ fn whatever_two_processes_do_the_agent_stays_small_and_no_probe_fails() {
 #[test]
 fn every_kind_of_request_at_ten_thousand_certificates_and_none_of_it_read_stays_small() {
     let host = Host::bare("ubuntu");
-    for n in 0..9_998 {
+    for n in 0..9_997 {
         let leaf = CertificateBuilder::leaf("20300101000000Z").named(&format!("leaf {n}"));
         host.write(&format!("etc/etcd/pki/{n:05}.crt"), leaf.pem());
     }
+    host.write("etc/etcd/pki/ca.crt", CertificateBuilder::ca("20360101000000Z").pem());
     for name in ["server.crt", "peer.crt"] {
         host.write(
             &format!("etc/etcd/pki/{name}"),

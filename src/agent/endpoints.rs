@@ -14,6 +14,7 @@ use tracing::info;
 use crate::config::{Config, refuse_plaintext};
 use crate::failure::Failure;
 use crate::http::{self, Answers, Connections};
+use crate::system::limits;
 use crate::tls::Tls;
 
 /// How long open connections may take to end; within the second that a stop may take.
@@ -23,9 +24,12 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(700);
 /// client wait for a second, which a flood must not do to a probe; net.core.somaxconn bounds it too.
 const BACKLOG: u32 = 4096;
 
-/// Open connections of clients that have not said anything yet. Together with those that have, they stay
-/// below the thousand descriptors that a process has by default.
-const SILENT: usize = 512;
+/// Open connections of clients that have not said anything yet. The more there are, the longer a client has
+/// for its first word while another one floods the agent.
+const SILENT: usize = 3_072;
+
+/// Descriptors for all but connections.
+const RESERVED: usize = 128;
 
 #[derive(Debug)]
 pub(super) struct Endpoints {
@@ -40,10 +44,16 @@ pub(super) struct Endpoints {
 }
 
 impl Endpoints {
-    pub(super) fn new(answers: Answers) -> Self {
+    /// With room for as many connections as the process may have descriptors, up to a few thousand, of
+    /// which `limit` may ask something.
+    pub(super) fn new(answers: Answers, limit: usize) -> Self {
+        let besides = Connections::most(limit, RESERVED);
+        let wanted = besides.saturating_add(SILENT);
+        let allowed = limits::allow_descriptors(wanted.try_into().unwrap_or(u64::MAX));
+        let left = usize::try_from(allowed).unwrap_or(usize::MAX).saturating_sub(besides);
         Self {
             answers,
-            connections: Arc::new(Connections::new(1, SILENT)),
+            connections: Arc::new(Connections::new(limit, left.clamp(1, SILENT))),
             open: BTreeMap::new(),
             inherited: BTreeMap::new(),
             tls: watch::Sender::new(Tls::Missing),

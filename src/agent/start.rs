@@ -42,7 +42,8 @@ pub fn start<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static>(
     let (publications, published) = watch::channel(Vec::new());
 
     let mut observer = Observer::open(&config, reload.files.clone(), changed.clone(), started)?;
-    let mut endpoints = Endpoints::new(Answers::new(served, Arc::clone(&heartbeat)));
+    let answers = Answers::new(served, Arc::clone(&heartbeat));
+    let mut endpoints = Endpoints::new(answers, config.connections);
     sockets.into_iter().try_for_each(|socket| endpoints.serve_inherited(socket))?;
     endpoints.listen(&config, Tls::Missing)?;
     let mut stats = AgentStats::new(clock::now());

@@ -52,10 +52,10 @@ impl Settings {
             allow_plaintext,
             tls,
             limits: Limits {
-                file_size: at_least_one("limits.file-size", self.limits.file_size, 1 << 20)?,
-                files: at_least_one("limits.files", self.limits.files, 10_000)?,
+                file_size: at_least_one("limits.file-size", self.limits.file_size, 1 << 20, READ)?,
+                files: at_least_one("limits.files", self.limits.files, 10_000, READ)?,
             },
-            connections: at_least_one("limits.connections", self.limits.connections, 64)?,
+            connections: at_least_one("limits.connections", self.limits.connections, 64, ANSWERED)?,
             timing,
             debounce,
             tick: within("tick", self.tick, 300, 1..=86_400)?,
@@ -109,14 +109,19 @@ fn absolute(key: &'static str, path: Option<PathBuf>) -> Result<Option<HostPath>
     path.map(HostPath::new).transpose().map_err(|why| wrong(key, why))
 }
 
+/// What follows from a limit of 0.
+const READ: &str = "nothing could be read";
+const ANSWERED: &str = "nobody could be answered";
+
 fn at_least_one<T: Default + PartialOrd>(
     key: &'static str,
     value: Option<T>,
     default: T,
+    without: &str,
 ) -> Result<T, ConfigError> {
     let value = value.unwrap_or(default);
     if value == T::default() {
-        return Err(wrong(key, "it is 0, so nothing could be read; leave it out".to_owned()));
+        return Err(wrong(key, format!("it is 0, so {without}; leave it out")));
     }
     Ok(value)
 }

@@ -67,7 +67,7 @@ pub enum TlsSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum TlsFrom {
-    /// See [`super::TlsFiles::Etcd`].
+    /// The certificate, key and CA of the etcd server on this machine
     Etcd,
 }
 

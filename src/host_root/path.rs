@@ -23,15 +23,18 @@ impl HostPath {
     /// Takes an absolute path; `.` is dropped and `..` goes up, never above `/`.
     ///
     /// # Errors
-    /// Says so when the path is relative.
+    /// Says so when the path is relative, or has a NUL in it, which no file's name has.
     pub fn new(path: impl AsRef<Path>) -> Result<Self, String> {
         let path = path.as_ref();
-        if path.is_absolute() {
-            Ok(Self::root().join(path))
-        } else {
-            let path = Escaped(path.as_os_str().as_bytes());
-            Err(format!("\"{path}\" is not an absolute path; begin it with /"))
+        let bytes = path.as_os_str().as_bytes();
+        if bytes.contains(&0) {
+            return Err(format!("\"{}\" has a NUL in it; remove that", Escaped(bytes)));
         }
+        if !path.is_absolute() {
+            let path = Escaped(bytes);
+            return Err(format!("\"{path}\" is not an absolute path; begin it with /"));
+        }
+        Ok(Self::root().join(path))
     }
 
     /// This path with `rest` under it; an absolute `rest` replaces it, as on a command line.

@@ -1,13 +1,22 @@
-//! A bounded set of connections that gives up the ones that were idle for longest.
+//! A bounded set of connections that gives up the ones that can best be spared.
 //!
-//! Those that have not said anything yet are counted by themselves: a flood of them must not push out a
-//! client that is being answered, and they cost next to nothing.
+//! A connection is in one of three pools, by what it costs and what it has earned: it has said nothing
+//! (next to nothing), it has begun to speak (buffers, perhaps a TLS handshake), or it has asked a whole
+//! question. So no flood of the first two pushes out a client that is being answered. In a full pool the
+//! client with the most connections gives up the one that was idle for longest, so that one machine's
+//! flood is at the expense of that machine.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
+
+/// Connections that have begun to speak. Each may have a TLS handshake going on and the head of a request
+/// in memory.
+const SPEAKING: usize = 192;
 
 /// The open connections, and when each was last used.
 #[derive(Debug)]
@@ -20,7 +29,18 @@ pub struct Connections {
 #[derive(Debug)]
 struct Pools {
     silent: Pool,
-    heard: Pool,
+    speaking: Pool,
+    asking: Pool,
+}
+
+/// Where connections come from, as far as one party can be told from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Client {
+    /// This machine.
+    Loopback,
+    V4(Ipv4Addr),
+    /// The first 64 bits: a machine has all addresses of such a network (RFC 4291 section 2.5.1).
+    V6Network(u64),
 }
 
 /// Connections by their key.
@@ -28,11 +48,23 @@ struct Pools {
 struct Pool {
     limit: usize,
     open: BTreeMap<u64, Open>,
+    queues: BTreeMap<Client, Queue>,
+    /// The client to give one up is the last.
+    order: BTreeSet<Rank>,
 }
+
+/// A client's connections, by when each was last seen to be used; the first is the next to be given up.
+type Queue = BTreeSet<(u64, u64)>;
+
+/// How many a client has, then the longest idle of them, before its name.
+type Rank = (usize, Reverse<u64>, Client);
 
 /// An open connection, and how to end it once its task is there.
 #[derive(Debug)]
 struct Open {
+    client: Client,
+    /// Its place in the client's queue.
+    queued: u64,
     last_use: Arc<AtomicU64>,
     task: Option<AbortHandle>,
 }
@@ -42,34 +74,50 @@ struct Open {
 pub(super) struct Place {
     key: u64,
     last_use: Arc<AtomicU64>,
+    asking: AtomicBool,
     connections: Arc<Connections>,
 }
 
 impl Connections {
-    /// None yet, and at most `limit` that have asked something and `silent` that have not.
+    /// None yet, and at most `limit` that have asked something and `silent` that have said nothing.
     pub fn new(limit: usize, silent: usize) -> Self {
-        let pool = |limit| Pool { limit, open: BTreeMap::new() };
-        let pools = Pools { silent: pool(silent), heard: pool(limit) };
+        let pools = Pools {
+            silent: Pool::new(silent),
+            speaking: Pool::new(SPEAKING),
+            asking: Pool::new(limit),
+        };
         Self { uses: AtomicU64::new(0), pools: Mutex::new(pools) }
+    }
+
+    /// How many connections there may be in all, where `limit` may ask something.
+    pub const fn most(limit: usize, silent: usize) -> usize {
+        silent.saturating_add(SPEAKING).saturating_add(limit)
     }
 
     /// Allows another number of those that have asked something, from the next one on.
     pub fn limit(&self, limit: usize) {
-        self.lock().heard.limit = limit;
+        self.lock().asking.limit = limit;
     }
 
-    /// Makes room for one more connection, closing the longest silent one if there is none.
-    pub(super) fn admit(self: &Arc<Self>) -> Place {
+    /// Makes room for one more connection, closing one that has said nothing if there is none.
+    pub(super) fn admit(self: &Arc<Self>, client: IpAddr) -> Place {
         let key = self.next_use();
         let last_use = Arc::new(AtomicU64::new(key));
-        let open = Open { last_use: Arc::clone(&last_use), task: None };
+        let open = Open {
+            client: client.into(),
+            queued: key,
+            last_use: Arc::clone(&last_use),
+            task: None,
+        };
         self.lock().silent.insert(key, open);
-        Place { key, last_use, connections: Arc::clone(self) }
+        Place { key, last_use, asking: AtomicBool::new(false), connections: Arc::clone(self) }
     }
 
     /// Says which task to stop when the place is needed.
     pub(super) fn hold(&self, key: u64, task: AbortHandle) {
-        if let Some(open) = self.lock().silent.open.get_mut(&key) {
+        let mut pools = self.lock();
+        let found = pools.all().into_iter().find_map(|pool| pool.open.get_mut(&key));
+        if let Some(open) = found {
             open.task = Some(task);
         }
     }
@@ -84,16 +132,81 @@ impl Connections {
     }
 }
 
-impl Pool {
-    fn insert(&mut self, key: u64, open: Open) {
-        while self.open.len() >= self.limit.max(1) {
-            let used = |(_, open): &(&u64, &Open)| open.last_use.load(Ordering::Relaxed);
-            let Some(key) = self.open.iter().min_by_key(used).map(|(key, _)| *key) else { break };
-            if let Some(Open { task: Some(longest_idle), .. }) = self.open.remove(&key) {
-                longest_idle.abort();
+impl Pools {
+    const fn all(&mut self) -> [&mut Pool; 3] {
+        [&mut self.silent, &mut self.speaking, &mut self.asking]
+    }
+}
+
+impl From<IpAddr> for Client {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            address if address.is_loopback() => Self::Loopback,
+            IpAddr::V4(address) => Self::V4(address),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                let join = |bits: u64, segment: u16| (bits << 16) | u64::from(segment);
+                Self::V6Network([a, b, c, d].into_iter().fold(0, join))
             }
         }
+    }
+}
+
+impl Pool {
+    const fn new(limit: usize) -> Self {
+        Self { limit, open: BTreeMap::new(), queues: BTreeMap::new(), order: BTreeSet::new() }
+    }
+
+    fn insert(&mut self, key: u64, open: Open) {
+        self.change(open.client, |queue| _ = queue.insert((open.queued, key)));
         self.open.insert(key, open);
+        while self.open.len() > self.limit.max(1) && self.give_one_up() {}
+    }
+
+    fn remove(&mut self, key: u64) -> Option<Open> {
+        let open = self.open.remove(&key)?;
+        self.change(open.client, |queue| _ = queue.remove(&(open.queued, key)));
+        Some(open)
+    }
+
+    /// Whether there was one to give up.
+    fn give_one_up(&mut self) -> bool {
+        while let Some((_, _, client)) = self.order.last().copied() {
+            let first = self.queues.get(&client).and_then(|queue| queue.first().copied());
+            let Some((queued, key)) = first else { return false };
+            let Some(open) = self.open.get_mut(&key) else { return false };
+            let last_use = open.last_use.load(Ordering::Relaxed);
+            if last_use == queued {
+                if let Some(Open { task: Some(task), .. }) = self.remove(key) {
+                    task.abort();
+                }
+                return true;
+            }
+            // It was used since it was queued.
+            open.queued = last_use;
+            self.change(client, |queue| {
+                queue.remove(&(queued, key));
+                queue.insert((last_use, key));
+            });
+        }
+        false
+    }
+
+    /// Changes a client's queue, and its rank with it.
+    fn change(&mut self, client: Client, change: impl FnOnce(&mut Queue)) {
+        let rank = |queue: &Queue| {
+            let longest_idle = queue.first().map(|(queued, _)| Reverse(*queued))?;
+            Some((queue.len(), longest_idle, client))
+        };
+        let queue = self.queues.entry(client).or_default();
+        if let Some(before) = rank(queue) {
+            self.order.remove(&before);
+        }
+        change(queue);
+        match rank(queue) {
+            Some(now) => _ = self.order.insert(now),
+            None => _ = self.queues.remove(&client),
+        }
     }
 }
 
@@ -103,60 +216,35 @@ impl Place {
         self.key
     }
 
-    /// The client has begun to say something: from now on the connection is one of those that have.
+    /// The client has begun to say something.
     pub(super) fn heard(&self) {
-        self.used();
         let mut pools = self.connections.lock();
         // One that was given up already ends at its next chance.
-        if let Some(open) = pools.silent.open.remove(&self.key) {
-            pools.heard.insert(self.key, open);
+        if let Some(open) = pools.silent.remove(self.key) {
+            pools.speaking.insert(self.key, open);
         }
     }
 
-    /// Moves the connection to the end of the queue for closing.
+    /// The client has asked something: its connection is now the last to be closed for being idle.
     pub(super) fn used(&self) {
         self.last_use.store(self.connections.next_use(), Ordering::Relaxed);
+        if !self.asking.swap(true, Ordering::Relaxed) {
+            let mut pools = self.connections.lock();
+            if let Some(open) = pools.speaking.remove(self.key) {
+                pools.asking.insert(self.key, open);
+            }
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut pools = self.connections.lock();
-        pools.silent.open.remove(&self.key);
-        pools.heard.open.remove(&self.key);
+        for pool in pools.all() {
+            drop(pool.remove(self.key));
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn counts(connections: &Connections) -> (usize, usize) {
-        let pools = connections.lock();
-        (pools.silent.open.len(), pools.heard.open.len())
-    }
-
-    #[test]
-    fn a_flood_of_silent_ones_pushes_out_none_that_was_heard() {
-        let connections = Arc::new(Connections::new(2, 3));
-        let heard = connections.admit();
-        heard.heard();
-        let silent: Vec<_> = (0..10).map(|_| connections.admit()).collect();
-        assert_eq!(counts(&connections), (3, 1));
-        drop((silent, heard));
-        assert_eq!(counts(&connections), (0, 0));
-    }
-
-    #[test]
-    fn the_longest_idle_one_is_given_up_for_one_more() {
-        let connections = Arc::new(Connections::new(2, 3));
-        let places: Vec<_> = (0..3).map(|_| connections.admit()).collect();
-        places.iter().for_each(Place::heard);
-        let open = |place: &Place| connections.lock().heard.open.contains_key(&place.key());
-        assert!(!open(&places[0]) && open(&places[1]) && open(&places[2]));
-        places[1].used();
-        let more = connections.admit();
-        more.heard();
-        assert!(open(&places[1]) && !open(&places[2]) && open(&more));
-    }
-}
+mod tests;
