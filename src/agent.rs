@@ -127,6 +127,13 @@ impl<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static> Agent<F> {
     async fn try_reload(&mut self) -> Result<(), Failure> {
         let (reload, changed) = (Arc::clone(&self.reload), self.changed.clone());
         let started = self.started;
+        if let Some(path) = self.with_observer(|o| o.configuration_beyond_grants()).await {
+            return Err(Failure::Sandbox(format!(
+                "{} is in a place that expiryd's sandbox does not grant, where the configuration was not \
+                 when it was closed; restart expiryd to have it read",
+                Escaped(path.as_os_str().as_bytes())
+            )));
+        }
         let (config, mut observer, tls) = run_blocking(move || {
             let config = (reload.read)()?;
             let mut observer = Observer::open(&config, reload.files.clone(), changed, started)?;

@@ -3,10 +3,12 @@
 use std::fs;
 use std::io::Read;
 use std::net::TcpStream;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
+use serde_json::Value;
 use testkit::certificate::CertificateBuilder;
-use testkit::{Agent, Host, wait_for};
+use testkit::{Agent, Host, problems, wait_for};
 
 fn said(agent: &Agent, words: &str) -> bool {
     agent.log().iter().any(|line| line["message"].as_str().is_some_and(|m| m.contains(words)))
@@ -76,4 +78,56 @@ fn an_idle_agent_logs_nothing_more() {
         r["observedAt"].as_str().unwrap() > seen.as_str().unwrap()
     });
     assert_eq!(agent.log().len(), lines, "{:?}", agent.log());
+}
+
+#[test]
+fn a_configuration_that_became_a_link_to_elsewhere_is_not_read_and_ends_nothing() {
+    let (host, elsewhere) = (Host::like("ubuntu-etcd"), Host::bare("ubuntu"));
+    let mut agent = Agent::start(&host, "");
+    agent.report();
+    elsewhere.write("etc/expiryd.toml", "frobnicate = 1\n");
+    fs::remove_file(host.configuration()).unwrap();
+    symlink(elsewhere.path("etc/expiryd.toml"), host.configuration()).unwrap();
+    for _ in 0..2 {
+        let refused = agent.log().len();
+        agent.signal("HUP");
+        wait_for("the refusal", || {
+            let log = agent.log();
+            let said =
+                |line: &Value| line["message"].as_str().is_some_and(|m| m.contains("restart"));
+            log.get(refused..)?.iter().any(said).then_some(())
+        });
+    }
+    assert_eq!(agent.get("/healthz").status, 200);
+    agent.signal("TERM");
+    assert_eq!(agent.ended(), Some(0));
+}
+
+#[test]
+fn a_source_that_its_owner_links_to_elsewhere_is_a_problem_and_ends_nothing() {
+    let host = Host::like("ubuntu-etcd");
+    let early = CertificateBuilder::leaf("20270101000000Z").pem();
+    for place in ["opt/a/real.pem", "opt/b/real.pem"] {
+        host.write(place, &early);
+    }
+    host.link("home/user/link.pem", "/opt/a/real.pem");
+    let config = "settle = \"0s\"\n[[source]]\nfile = \"/home/user/link.pem\"\n";
+    let mut agent = Agent::start(&host, config);
+    agent.report_when("the source", |r| r["earliest"]["path"] == "/home/user/link.pem");
+    for place in ["/opt/b/real.pem", "/opt/a/real.pem", "/opt/b/real.pem"] {
+        host.remove("home/user/link.pem");
+        host.link("home/user/link.pem", place);
+        let lost = place.contains("/b/");
+        let report = agent.report_when(place, |report| {
+            (report["status"] == if lost { "degraded" } else { "ok" })
+                && (!lost || problems(report) == ["/home/user/link.pem permission-denied"])
+        });
+        assert_eq!(report["earliest"]["path"], "/home/user/link.pem");
+        if lost {
+            let message = report["problems"][0]["message"].as_str().unwrap();
+            assert!(message.contains("restart it"), "{message}");
+        }
+    }
+    agent.signal("TERM");
+    assert_eq!(agent.ended(), Some(0));
 }

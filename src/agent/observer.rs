@@ -12,9 +12,10 @@ use crate::failure::Failure;
 use crate::file_watch::{Armed, FileWatch};
 use crate::host_root::{Granted, Grants, HostPath, HostRoot};
 use crate::identity::{IdentitySource, Reads};
+use crate::layout::known_files::Origin;
 use crate::layout::{self, Watched};
 use crate::problem::Problem;
-use crate::scan::{Scan, Scanner};
+use crate::scan::{File, Scan, Scanner};
 use crate::system::sandbox::Sandbox;
 use crate::tls::{CertificateReloader, Tls};
 
@@ -39,6 +40,8 @@ pub(super) struct Observer {
     own: HostRoot,
     /// What can be read, once reading is confined.
     granted: Option<Granted>,
+    /// Whether the configuration was read again since the last observation.
+    reconfigured: bool,
     /// A scan that nobody was told of yet.
     prepared: Option<(Moment, Scan)>,
 }
@@ -85,6 +88,7 @@ impl Observer {
             config_files,
             own,
             granted: None,
+            reconfigured: false,
             prepared: None,
         })
     }
@@ -105,7 +109,10 @@ impl Observer {
     /// all that it starts later.
     pub(super) fn confine(&mut self, sandbox: &mut Sandbox) {
         let Some((_, scan)) = &self.prepared else { return };
-        let grants = self.grants(scan);
+        let mut grants = Grants::default();
+        self.grant_machine(scan, &mut grants);
+        self.grant_configured(scan, &mut grants);
+        self.grant_configuration(&mut grants);
         sandbox.confine_reading(grants.descriptors());
         self.granted = sandbox.confines_reading().then(|| grants.granted());
     }
@@ -113,6 +120,7 @@ impl Observer {
     /// Takes over what can be read from the one before: a process that is confined stays so.
     pub(super) fn inherit(&mut self, before: &Self) {
         self.granted.clone_from(&before.granted);
+        self.reconfigured = true;
     }
 
     /// Whether the directories that are watched are no longer the ones that matter.
@@ -134,9 +142,7 @@ impl Observer {
         self.watched = std::mem::take(&mut scan.layout.watched);
         let (tls, tls_problem) = self.reloader.reload(&self.root, &scan.layout.etcd_pki);
         let watch_problem = self.watch.problem().cloned();
-        let granted = self.granted.as_ref();
-        let not_granted =
-            granted.and_then(|granted| self.grants(&scan).beyond(granted).map(Path::to_owned));
+        let not_granted = self.not_granted(&scan);
         Observation {
             scan,
             not_granted,
@@ -153,23 +159,56 @@ impl Observer {
         (at, self.scanner.scan(at.wall))
     }
 
-    /// What has to be readable, given what a scan found.
-    fn grants(&self, scan: &Scan) -> Grants {
+    /// Something that only a new start can read. What the configuration names is such a thing only right
+    /// after it was read again: other users may own it, and must not have the agent start again and again.
+    fn not_granted(&mut self, scan: &Scan) -> Option<PathBuf> {
         let mut grants = Grants::default();
+        self.grant_machine(scan, &mut grants);
+        if std::mem::take(&mut self.reconfigured) {
+            self.grant_configured(scan, &mut grants);
+        }
+        grants.beyond(self.granted.as_ref()?).map(Path::to_owned)
+    }
+
+    /// A file of the configuration that only a new start can read.
+    pub(super) fn configuration_beyond_grants(&self) -> Option<PathBuf> {
+        let mut grants = Grants::default();
+        self.grant_configuration(&mut grants);
+        grants.beyond(self.granted.as_ref()?).map(Path::to_owned)
+    }
+
+    /// Grants what the machine itself makes necessary: its PKI, and the publisher's identity.
+    fn grant_machine(&self, scan: &Scan, grants: &mut Grants) {
         for place in &scan.layout.places {
             grants.directory(&self.root, place);
         }
         let identity = self.identity.as_ref().map_or_else(Reads::default, IdentitySource::reads);
-        let tls = self.reloader.files(&scan.layout.etcd_pki);
-        let files = scan.files.keys().cloned().chain(layout::small_files());
-        for file in files.chain(tls).chain(identity.of_host) {
+        let files = scan.files.iter().filter(|(_, file)| !is_configured(file));
+        let files = files.map(|(path, _)| path.clone()).chain(layout::small_files());
+        for file in files.chain(identity.of_host) {
             grants.file(&self.root, &file);
         }
-        let own = identity.own.iter().map(Path::new);
-        let own = own.chain(self.config_files.iter().map(PathBuf::as_path));
-        for file in own.filter_map(|path| HostPath::new(path).ok()) {
+        for file in identity.own.iter().filter_map(|path| HostPath::new(path).ok()) {
             grants.file(&self.own, &file);
         }
-        grants
     }
+
+    /// Grants what the configuration names: sources, and the endpoint's certificate.
+    fn grant_configured(&self, scan: &Scan, grants: &mut Grants) {
+        let files = scan.files.iter().filter(|(_, file)| is_configured(file));
+        let files = files.map(|(path, _)| path.clone());
+        for file in files.chain(self.reloader.files(&scan.layout.etcd_pki)) {
+            grants.file(&self.root, &file);
+        }
+    }
+
+    /// Grants the files of the configuration, for a reload.
+    fn grant_configuration(&self, grants: &mut Grants) {
+        let files = self.config_files.iter().filter_map(|path| HostPath::new(path).ok());
+        files.for_each(|file| grants.file(&self.own, &file));
+    }
+}
+
+const fn is_configured(file: &File) -> bool {
+    matches!(file.origin, Origin::Configured(_))
 }

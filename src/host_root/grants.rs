@@ -39,16 +39,14 @@ impl Grants {
         }
     }
 
-    /// Grants a file, or where it is not there the directory that it would be in.
+    /// Grants a file, and the directory that has its name: another link may be put there.
     pub fn file(&mut self, root: &HostRoot, path: &HostPath) {
-        let Ok(opened) = root.open_beneath(path.as_path(), OFlag::O_PATH) else {
-            if let Some(parent) = path.parent().filter(|parent| !is_shared(parent.as_path())) {
-                self.directory(root, &parent);
-            }
-            return;
-        };
+        if let Some(parent) = path.parent().filter(|parent| !is_shared(parent.as_path())) {
+            self.directory(root, &parent);
+        }
+        let Ok(opened) = root.open_beneath(path.as_path(), OFlag::O_PATH) else { return };
         let Some(resolved) = resolved(&opened) else { return };
-        if self.0.values().any(|grant| resolved.starts_with(&grant.path)) {
+        if self.cover(&resolved) {
             return;
         }
         let on_host =
@@ -65,8 +63,15 @@ impl Grants {
         }
     }
 
+    /// Whether what has this name is granted already.
+    fn cover(&self, path: &Path) -> bool {
+        self.0.values().any(|grant| path.starts_with(&grant.path))
+    }
+
     fn add(&mut self, opened: OwnedFd) {
-        if let (Ok(stat), Some(path)) = (fstat(&opened), resolved(&opened)) {
+        if let (Ok(stat), Some(path)) = (fstat(&opened), resolved(&opened))
+            && !self.cover(&path)
+        {
             self.0.insert((stat.st_dev, stat.st_ino), Grant { opened, path });
         }
     }
@@ -161,6 +166,24 @@ mod tests {
         grants.file(&root, &path("/etc/kubernetes/pki/ca.crt"));
         grants.file(&root, &path("/etc/kubernetes/pki/apiserver.crt"));
         assert_eq!(names(&grants, &root), ["etc/kubernetes", "opt/tls"]);
+    }
+
+    #[test]
+    fn a_link_may_be_turned_within_its_own_directory() {
+        let (directory, root) = host(&["opt/tls/..1/a.crt", "opt/tls/..2/a.crt"]);
+        let at = |name: &str| directory.path().join("opt/tls").join(name);
+        symlink("..data/a.crt", at("a.crt")).unwrap();
+        symlink("..1", at("..data")).unwrap();
+        let grants = || {
+            let mut grants = Grants::default();
+            grants.file(&root, &path("/opt/tls/a.crt"));
+            grants
+        };
+        let before = grants();
+        symlink("..2", at("new")).unwrap();
+        fs::rename(at("new"), at("..data")).unwrap();
+        assert_eq!(grants().beyond(&before.granted()), None);
+        assert_eq!(names(&before, &root), ["opt/tls"]);
     }
 
     #[test]

@@ -19,7 +19,10 @@ pub enum ReadError {
     #[error("its symbolic links lead in a circle")]
     LinkLoop,
     /// The mode bits forbid it.
-    #[error("permission denied{0}; run expiryd as root or give it CAP_DAC_READ_SEARCH")]
+    #[error(
+        "permission denied{0}; run expiryd as root or give it CAP_DAC_READ_SEARCH; if it has that, restart \
+         it: its sandbox grants no place that was not there when it started"
+    )]
     PermissionDenied(String),
     /// What the name leads to is called `*.key`.
     #[error("it leads to a private key, {0}, and expiryd opens none")]
