@@ -26,7 +26,7 @@ use expiryd_api::{EtcdTopology, Role, Timestamp};
 use crate::clock::Moment;
 use crate::config::Timing;
 use crate::host_root::HostPath;
-use crate::layout::known_files::{ExpectedLeaf, Origin, expected_leaves};
+use crate::layout::known_files::{ExpectedFile, expected_files};
 use crate::pki::Contents;
 use crate::problem::{ActiveProblem, Problem, Reason};
 use crate::rules::renewal::renewed_by;
@@ -112,6 +112,11 @@ impl Stabilizer {
     pub fn observe(&mut self, scan: Scan, now: Moment) -> Inventory {
         self.notice_change(&scan, now.monotonic);
         let role = self.settle_role(scan.layout.role, now.monotonic);
+        // A member's files prove a stacked etcd; none of them proves an external one only below.
+        if scan.layout.etcd_topology == Some(EtcdTopology::Stacked) || self.etcd_topology.is_none()
+        {
+            self.etcd_topology = scan.layout.etcd_topology;
+        }
         let needed = self.needed(&scan, role);
         let Observed { stale, gone, problems: more } = self.good.observe(
             &scan,
@@ -123,7 +128,7 @@ impl Stabilizer {
         let mut problems = scan.layout.problems.clone();
         problems.extend(more);
         // Which files are there decides the topology, so it holds as long as a missing one does.
-        if !gone || self.etcd_topology.is_none() {
+        if !gone {
             self.etcd_topology = scan.layout.etcd_topology;
         }
         problems.extend(self.missing(&scan, &needed, role));
@@ -207,12 +212,8 @@ impl Stabilizer {
 
     /// The files that such a machine always has and that are not there, each by all its names.
     fn needed(&self, scan: &Scan, role: Role) -> Vec<Vec<HostPath>> {
-        let etcd = self.etcd_topology.or(scan.layout.etcd_topology);
-        let all = expected_leaves(role, etcd).map(|ExpectedLeaf { origin, names }| {
-            let directory = match origin {
-                Origin::EtcdPki => &scan.layout.etcd_pki,
-                _ => &scan.layout.control_plane_pki,
-            };
+        let all = expected_files(role, self.etcd_topology).map(|ExpectedFile { origin, names }| {
+            let directory = scan.layout.directory(origin);
             names.iter().map(|name| directory.join(name)).collect::<Vec<_>>()
         });
         all.filter(|paths| !paths.iter().any(|path| scan.files.contains_key(path))).collect()

@@ -20,6 +20,9 @@ use known_files::{ExpectedContent, Origin, expected_content};
 use operating_system::{BOTTLEROCKET, Paths, host, hostname, os_id};
 pub use operating_system::{parse_os_id, small_files};
 
+/// Where the kubelet keeps its certificates.
+const KUBELET_PKI: &str = "/var/lib/kubelet/pki";
+
 /// A file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
@@ -98,6 +101,21 @@ impl Watched {
 }
 
 impl Layout {
+    /// The directory in which files of this origin have the names that are known of them; `/` for what the
+    /// configuration adds.
+    pub fn directory(&self, origin: Origin) -> HostPath {
+        match origin {
+            Origin::ControlPlanePki => self.control_plane_pki.clone(),
+            Origin::EtcdPki => self.etcd_pki.clone(),
+            // See `Discovery::kubeconfigs`.
+            Origin::ControlPlaneKubeconfig => {
+                self.control_plane_pki.parent().unwrap_or_else(HostPath::root)
+            }
+            Origin::KubeletClient => host(KUBELET_PKI),
+            Origin::Configured(_) => HostPath::root(),
+        }
+    }
+
     /// Whether a file is in a directory that could not be listed: it may be there, whatever was found.
     pub fn is_unlisted(&self, path: &HostPath) -> bool {
         self.unlisted.iter().any(|directory| path.beneath(directory).is_some())
@@ -115,10 +133,13 @@ pub fn detect(root: &HostRoot, overrides: &LayoutOverrides, limit: usize) -> Lay
     let kubelet_kubeconfig = host(usual.kubelet_kubeconfig);
 
     let mut discovery = Discovery::new(root, limit);
-    discovery.pki(&control_plane, Origin::ControlPlanePki);
-    discovery.pki(&etcd, Origin::EtcdPki);
-    discovery.kubeconfigs(&control_plane);
-    discovery.kubelet(&host("/var/lib/kubelet/pki"));
+    // What lies about on a machine that is said to be a worker is not for it to report.
+    if overrides.role != Some(Role::Worker) {
+        discovery.pki(&control_plane, Origin::ControlPlanePki);
+        discovery.pki(&etcd, Origin::EtcdPki);
+        discovery.kubeconfigs(&control_plane);
+    }
+    discovery.kubelet(&host(KUBELET_PKI));
     for extra in &overrides.sources {
         discovery.extra(extra);
     }

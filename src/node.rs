@@ -13,7 +13,7 @@ mod schedule;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use expiryd_api::{Publication, PublicationState};
+use expiryd_api::{Publication, PublicationState, Status};
 use tokio::sync::watch;
 
 use crate::config::{Extras, NodeConfig};
@@ -43,7 +43,7 @@ pub async fn publish(identity: Option<IdentitySource>, config: NodeConfig, mut c
     let mut seen = None;
     loop {
         let report = channels.reports.borrow_and_update().clone();
-        let decisions = decide(report.as_deref(), config.extras, seen, &publishers);
+        let decisions = decide(report.as_deref(), config.extras, seen.as_ref(), &publishers);
         for (publisher, decision) in publishers.iter_mut().zip(&decisions) {
             if let Decision::Nothing(why) = decision {
                 publisher.rest(why);
@@ -79,7 +79,7 @@ const PUBLICATIONS: [&str; 3] = ["node-annotations", "node-condition", "node-eve
 fn decide(
     report: Option<&Report>,
     extras: Extras,
-    seen: Option<NodeSeen>,
+    seen: Option<&NodeSeen>,
     [annotations, ..]: &[Publisher; 3],
 ) -> [Decision; 3] {
     let Some(report) = report else {
@@ -87,7 +87,20 @@ fn decide(
     };
     let shows = seen.is_some_and(|seen| seen.condition.is_some());
     let of_annotations = desired::annotations(report);
-    let [mut condition, event] = desired::extras(report, extras, shows, report.observed_at);
+    let held = seen.and_then(|seen| seen.held.as_ref());
+    let earliest = match report.status {
+        Status::Degraded => held.or(report.earliest.as_ref()),
+        _ => report.earliest.as_ref(),
+    };
+    let [mut condition, mut event] =
+        desired::extras(report, earliest, extras, shows, report.observed_at);
+    // What the Node holds against a degraded report has to be known first, where there is a Node.
+    if report.status == Status::Degraded
+        && seen.is_none()
+        && annotations.publication.state != PublicationState::Off
+    {
+        (condition, event) = (Decision::NotYet, Decision::NotYet);
+    }
     // A machine that only looks like a worker keeps both.
     if of_annotations == Decision::Publish(Desired::NoAnnotations)
         && !annotations.schedule.has_accepted(&Desired::NoAnnotations)

@@ -28,15 +28,15 @@ pub fn build(
     problems.extend(of_agent);
     problems.sort_by(|a, b| a.problem.cmp(&b.problem));
     let earliest = first(&certificates, |c| c.counted);
+    let renewed_by = |by| move |c: &CertificateEntry| c.counted && c.renewed_by == Some(by);
     Report {
         api_version: API_VERSION,
         kind: KIND,
         observed_at: now,
         status: status(role, earliest.is_some(), &problems),
         settled,
-        machine_rollout: first(&certificates, |c| {
-            c.counted && c.renewed_by == Some(RenewedBy::MachineRollout)
-        }),
+        machine_rollout: first(&certificates, renewed_by(RenewedBy::MachineRollout)),
+        etcd_rollout: first(&certificates, renewed_by(RenewedBy::EtcdRollout)),
         earliest_ca: first(&certificates, |c| c.is_ca && !c.counted),
         earliest,
         node: Node {

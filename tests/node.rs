@@ -52,6 +52,10 @@ fn the_first_settled_report_is_one_merge_patch_of_the_nodes_annotations() {
             "expiryd.dev/earliest-expiry": "2027-02-01T06:00:00Z",
             "expiryd.dev/earliest-certificate": "/etc/kubernetes/pki/apiserver-etcd-client.crt",
             "expiryd.dev/status": "ok",
+            "expiryd.dev/machine-rollout-certificate":
+                "/etc/kubernetes/pki/apiserver-kubelet-client.crt",
+            "expiryd.dev/etcd-rollout-expiry": "2027-02-01T06:00:00Z",
+            "expiryd.dev/unread": null,
             "expiryd.dev/held": null,
             "expiryd.dev/observed-at": null,
         })
@@ -160,7 +164,15 @@ fn hide(host: &Host, how: &str) {
 #[test]
 fn after_a_restart_the_nodes_dates_move_no_later_whatever_hides_the_earliest() {
     let (early, renewed) = ("2026-12-24T00:00:00Z", "2027-06-01T00:00:00Z");
-    for how in ["torn", "a dangling link", "gone", "all gone", "10,000 other files"] {
+    for (how, when) in [
+        ("torn", "between agents"),
+        ("torn", "while an agent ran"),
+        ("a dangling link", "between agents"),
+        ("gone", "between agents"),
+        ("gone", "while an agent ran"),
+        ("all gone", "between agents"),
+        ("10,000 other files", "between agents"),
+    ] {
         let server = ApiServer::start();
         let host = control_plane(&server);
         // The CA is kept where the PKI is not.
@@ -170,25 +182,32 @@ fn after_a_restart_the_nodes_dates_move_no_later_whatever_hides_the_earliest() {
         host.write(apiserver, CertificateBuilder::leaf("20261224000000Z").pem());
         let agent = Agent::start(&host, AT_ONCE);
         server.when("the date", |node| node[EXPIRY] == early);
-        drop(agent);
-
-        hide(&host, how);
+        if when == "while an agent ran" {
+            hide(&host, how);
+            server.when("what it remembers", |node| node["expiryd.dev/status"] == "degraded");
+            drop(agent);
+        } else {
+            drop(agent);
+            hide(&host, how);
+        }
         for restart in 1..=2 {
             let agent = Agent::start(&host, &format!("{AT_ONCE}[limits]\nfiles = 100\n"));
-            let held = server.when("a degraded report", |node| {
-                node["expiryd.dev/status"] == "degraded"
-                    && publication_when(&agent, "accepted").is_object()
-            });
-            assert_eq!(held[EXPIRY], early, "{how}, restart {restart}");
-            assert_eq!(held["expiryd.dev/earliest-expiry"], early, "{how}, restart {restart}");
+            publication_when(&agent, "accepted");
+            let held = server.annotations();
+            assert_eq!(held["expiryd.dev/status"], "degraded", "{how} {when}, restart {restart}");
+            assert_eq!(held[EXPIRY], early, "{how} {when}, restart {restart}");
+            assert_eq!(
+                held["expiryd.dev/earliest-expiry"], early,
+                "{how} {when}, restart {restart}"
+            );
             if how != "10,000 other files" {
-                assert_eq!(held["expiryd.dev/held"], "true", "{how}, restart {restart}");
+                assert_eq!(held["expiryd.dev/held"], "true", "{how} {when}, restart {restart}");
                 assert_eq!(held["expiryd.dev/earliest-certificate"], format!("/{apiserver}"));
                 let message = publication_when(&agent, "accepted")["message"].clone();
                 assert!(message.as_str().is_some_and(|m| m.contains("keeps")), "{message}");
             }
         }
-        if how == "torn" {
+        if how == "torn" && when == "between agents" {
             // The next good report says how it is.
             host.write(apiserver, CertificateBuilder::leaf("20270601000000Z").pem());
             let _agent = Agent::start(&host, AT_ONCE);
@@ -481,6 +500,28 @@ fn the_condition_turned_when_the_node_says_so_also_after_a_restart() {
     let _agent = Agent::start(&host, &options);
     server.wait_for_requests(requests + 2);
     assert_eq!(turned(&server), first);
+}
+
+#[test]
+fn the_condition_stays_while_the_date_that_it_warns_of_is_held() {
+    let server = ApiServer::start();
+    let host = control_plane(&server);
+    let apiserver = "etc/kubernetes/pki/apiserver.crt";
+    host.write(apiserver, CertificateBuilder::leaf("20200101000000Z").pem());
+    let options = format!("{AT_ONCE}condition-window = \"1s\"\nevent = true\n");
+    let agent = Agent::start(&host, &options);
+    wait_for("the condition", || server.conditions().first().cloned());
+    drop(agent);
+    hide(&host, "torn");
+    let _agent = Agent::start(&host, &options);
+    server.when("what is held", |node| node["expiryd.dev/held"] == "true");
+    let condition = wait_for("the condition", || {
+        let condition = server.conditions().first().cloned()?;
+        let held = condition["message"].as_str().is_some_and(|m| m.contains("unknown"));
+        (held || condition["status"] == "False").then_some(condition)
+    });
+    assert_eq!(condition["status"], "True");
+    assert!(condition["message"].as_str().unwrap().contains(apiserver));
 }
 
 #[test]

@@ -64,6 +64,8 @@ pub struct ExpiryReport<C = Vec<ReportedCertificate<'static>>, P = Vec<ReportedP
     pub earliest: Option<Earliest>,
     /// The first expiry of those that replacing this Machine renews.
     pub machine_rollout: Option<Earliest>,
+    /// The first expiry of those that only a rollout of etcd renews.
+    pub etcd_rollout: Option<Earliest>,
     /// The first expiry of the CAs.
     #[serde(rename = "earliestCA")]
     pub earliest_ca: Option<Earliest>,

@@ -65,7 +65,7 @@ impl Machine {
     fn etcd() -> Self {
         let machine =
             Self::new(&[("etc/etcd/pki/server.crt", SOON), ("etc/etcd/pki/peer.crt", LATE)]);
-        machine.write("etc/etcd/pki/ca.crt", &CertificateBuilder::ca("20360101000000Z").pem());
+        machine.ca("etc/etcd/pki/ca.crt");
         machine
     }
 
@@ -75,11 +75,20 @@ impl Machine {
         for file in CONTROL_PLANE {
             machine.leaf(&format!("etc/kubernetes/pki/{file}"), SOON);
         }
-        for ca in ["ca.crt", "etcd/ca.crt"] {
-            machine.write(
-                &format!("etc/kubernetes/pki/{ca}"),
-                &CertificateBuilder::ca("20360101000000Z").pem(),
-            );
+        for ca in ["ca.crt", "front-proxy-ca.crt", "etcd/ca.crt"] {
+            machine.ca(&format!("etc/kubernetes/pki/{ca}"));
+        }
+        for name in ["controller-manager.conf", "scheduler.conf"] {
+            machine.kubeconfig(&format!("etc/kubernetes/{name}"), SOON);
+        }
+        machine
+    }
+
+    /// A control plane with stacked etcd.
+    fn stacked() -> Self {
+        let machine = Self::control_plane();
+        for file in ["server", "peer", "healthcheck-client"] {
+            machine.leaf(&format!("etc/kubernetes/pki/etcd/{file}.crt"), SOON);
         }
         machine
     }
@@ -95,6 +104,10 @@ impl Machine {
             sources: files.iter().map(file).collect(),
             ..LayoutOverrides::default()
         };
+        self.configure_with(overrides);
+    }
+
+    fn configure_with(&mut self, overrides: LayoutOverrides) {
         self.stabilizer.reconfigure(TIMING, |path| overrides.covers(path));
         let root = Arc::new(HostRoot::open(self.directory.path()).unwrap());
         self.scanner = Scanner::new(root, overrides, LIMITS);
@@ -110,6 +123,10 @@ impl Machine {
         fs::write(path, text).unwrap();
     }
 
+    fn ca(&self, path: &str) {
+        self.write(path, &CertificateBuilder::ca("20360101000000Z").pem());
+    }
+
     fn leaf(&self, path: &str, end: &str) {
         self.write(path, &CertificateBuilder::leaf(end).pem());
     }
@@ -119,6 +136,16 @@ impl Machine {
         let data = STANDARD.encode(CertificateBuilder::leaf(end).pem());
         let text = format!("users: [{{name: u, user: {{client-certificate-data: {data}}}}}]\n");
         self.write(path, &text);
+    }
+
+    /// Removes every leaf of a control plane, and the kubeconfigs.
+    fn remove_leaves(&self) {
+        for file in CONTROL_PLANE {
+            self.remove(&format!("etc/kubernetes/pki/{file}"));
+        }
+        for name in ["controller-manager.conf", "scheduler.conf"] {
+            self.remove(&format!("etc/kubernetes/{name}"));
+        }
     }
 
     fn remove(&self, path: &str) {

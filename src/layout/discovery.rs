@@ -8,7 +8,8 @@ use glob::{MatchOptions, Pattern};
 
 use super::evidence::Evidence;
 use super::known_files::{
-    CONTROL_PLANE_KUBECONFIGS, ExpectedContent, Origin, expected_content, known_names,
+    CONTROL_PLANE_KUBECONFIGS, ETCD_CLIENT, ETCD_MEMBER_LEAVES, ExpectedContent, Origin,
+    expected_content, known_names,
 };
 use super::{Source, Watched};
 use crate::config::{ConfiguredSource, Place};
@@ -160,11 +161,10 @@ impl<'a> Discovery<'a> {
         };
         let kubeconfigs =
             self.sources.values().filter(|source| source.origin == Origin::ControlPlaneKubeconfig);
-        let manifest = |directory: &&str| {
-            let directory = HostPath::root().join(directory);
-            CONTROL_PLANE_PODS
-                .iter()
-                .any(|pod| self.root.exists(&directory.join(format!("{pod}.yaml"))))
+        let runs = |pod: &&str| {
+            let manifest = |directory: &&str| format!("{directory}/{pod}.yaml");
+            let mut manifests = MANIFESTS.iter().map(manifest);
+            manifests.any(|path| self.root.exists(&HostPath::root().join(path)))
         };
         Evidence {
             etcd_pki: self.root.exists(etcd),
@@ -172,10 +172,10 @@ impl<'a> Discovery<'a> {
             control_plane: self.sources.values().any(known)
                 || kubeconfigs.count() > 1
                 || self.root.exists(&control_plane.join("sa.pub"))
-                || MANIFESTS.iter().any(manifest),
+                || CONTROL_PLANE_PODS.iter().any(runs),
             joined: has("ca.crt"),
-            etcd_ca: has("etcd/ca.crt"),
-            etcd_server: has("etcd/server.crt"),
+            etcd_member: ETCD_MEMBER_LEAVES.iter().any(|name| has(name)) || runs(&"etcd"),
+            etcd_client: has("etcd/ca.crt") || ETCD_CLIENT.iter().any(|name| has(name)),
         }
     }
 

@@ -11,10 +11,10 @@ pub(super) struct Evidence {
     pub(super) control_plane: bool,
     /// The machine has joined a cluster.
     pub(super) joined: bool,
-    /// etcd/ca.crt in the control plane's PKI.
-    pub(super) etcd_ca: bool,
-    /// etcd/server.crt in the control plane's PKI.
-    pub(super) etcd_server: bool,
+    /// Something of a control plane's own etcd is there: one of its certificates, or its static pod.
+    pub(super) etcd_member: bool,
+    /// What a client of etcd needs is there, or a part of it: the CA, or a certificate.
+    pub(super) etcd_client: bool,
 }
 
 impl Evidence {
@@ -27,12 +27,12 @@ impl Evidence {
         }
     }
 
-    /// kubeadm makes etcd/server.crt only where it runs etcd; with external etcd the CA alone is
-    /// delivered, so that kube-apiserver can verify the members.
+    /// kubeadm makes certificates and a static pod of etcd only where it runs etcd; with external etcd the
+    /// CA and a client certificate alone are delivered, for kube-apiserver.
     pub(super) fn etcd_topology(self) -> Option<EtcdTopology> {
         match self {
-            Self { etcd_server: true, .. } => Some(EtcdTopology::Stacked),
-            Self { etcd_ca: true, .. } => Some(EtcdTopology::External),
+            Self { etcd_member: true, .. } => Some(EtcdTopology::Stacked),
+            Self { etcd_client: true, .. } => Some(EtcdTopology::External),
             _ => None,
         }
     }
@@ -54,10 +54,10 @@ mod tests {
     }
 
     #[test]
-    fn etcd_is_external_where_its_ca_is_and_its_server_certificate_is_not() {
-        let ca = Evidence { etcd_ca: true, ..Evidence::default() };
-        assert_eq!(ca.etcd_topology(), Some(EtcdTopology::External));
-        let both = Evidence { etcd_server: true, ..ca };
+    fn etcd_is_external_where_its_client_is_and_nothing_of_a_member() {
+        let client = Evidence { etcd_client: true, ..Evidence::default() };
+        assert_eq!(client.etcd_topology(), Some(EtcdTopology::External));
+        let both = Evidence { etcd_member: true, ..client };
         assert_eq!(both.etcd_topology(), Some(EtcdTopology::Stacked));
         assert_eq!(Evidence::default().etcd_topology(), None);
     }

@@ -81,39 +81,69 @@ pub fn known_names(origin: Origin) -> impl Iterator<Item = &'static str> {
     known_files(origin).iter().map(|(name, _)| *name)
 }
 
-/// A leaf file that a working machine always has.
+/// kube-apiserver's client certificate for etcd: kubeadm's name, and Bottlerocket's for the one out of the
+/// Secret (EKS Anywhere `pkg/clusterapi/etcd.go`).
+pub const ETCD_CLIENT: &[&str] = &["apiserver-etcd-client.crt", "server-etcd-client.crt"];
+
+/// The leaves of a control plane's own etcd (kubeadm `phases/certs/certlist.go`).
+pub const ETCD_MEMBER_LEAVES: &[&str] =
+    &["etcd/server.crt", "etcd/peer.crt", "etcd/healthcheck-client.crt"];
+
+/// A file that a working machine always has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ExpectedLeaf {
-    /// The PKI that it belongs to.
+pub struct ExpectedFile {
+    /// Where it belongs.
     pub origin: Origin,
-    /// The names that it may have beneath the PKI's directory; one of them is there.
+    /// The names that it may have in the directory of its origin; one of them is there.
     pub names: &'static [&'static str],
 }
 
-/// The leaf files that a machine of this kind cannot work without (kubeadm `phases/certs/certlist.go`,
-/// etcdadm `certs/certs.go`). While nothing tells the topology, nothing of etcd is expected.
-pub fn expected_leaves(
+const fn expected(origin: Origin, names: &'static [&'static str]) -> ExpectedFile {
+    ExpectedFile { origin, names }
+}
+
+/// admin.conf is not among them: people remove it.
+const EXPECTED_OF_CONTROL_PLANE: &[ExpectedFile] = &[
+    expected(Origin::ControlPlanePki, &["ca.crt"]),
+    expected(Origin::ControlPlanePki, &["front-proxy-ca.crt"]),
+    expected(Origin::ControlPlanePki, &["etcd/ca.crt"]),
+    expected(Origin::ControlPlanePki, &["apiserver.crt"]),
+    expected(Origin::ControlPlanePki, &["apiserver-kubelet-client.crt"]),
+    expected(Origin::ControlPlanePki, &["front-proxy-client.crt"]),
+    expected(Origin::ControlPlanePki, ETCD_CLIENT),
+    expected(Origin::ControlPlaneKubeconfig, &["controller-manager.conf"]),
+    expected(Origin::ControlPlaneKubeconfig, &["scheduler.conf"]),
+];
+
+const EXPECTED_OF_STACKED_ETCD: &[ExpectedFile] = &[
+    expected(Origin::ControlPlanePki, &["etcd/server.crt"]),
+    expected(Origin::ControlPlanePki, &["etcd/peer.crt"]),
+    expected(Origin::ControlPlanePki, &["etcd/healthcheck-client.crt"]),
+];
+
+const EXPECTED_OF_ETCD: &[ExpectedFile] = &[
+    expected(Origin::EtcdPki, &["ca.crt"]),
+    expected(Origin::EtcdPki, &["server.crt"]),
+    expected(Origin::EtcdPki, &["peer.crt"]),
+];
+
+/// The files that a machine of this kind cannot work without (kubeadm `phases/certs/certlist.go` and
+/// `phases/kubeconfig`, etcdadm `certs/certs.go`).
+pub fn expected_files(
     role: Role,
     etcd: Option<EtcdTopology>,
-) -> impl Iterator<Item = ExpectedLeaf> {
-    const ETCD_CLIENT: &[&str] = &["apiserver-etcd-client.crt", "server-etcd-client.crt"];
-    const CONTROL_PLANE: &[&[&str]] =
-        &[&["apiserver.crt"], &["apiserver-kubelet-client.crt"], &["front-proxy-client.crt"]];
-    const STACKED: &[&[&str]] =
-        &[ETCD_CLIENT, &["etcd/server.crt"], &["etcd/peer.crt"], &["etcd/healthcheck-client.crt"]];
-    const ETCD: &[&[&str]] = &[&["server.crt"], &["peer.crt"]];
-    let (origin, always, with_etcd): (_, &[&[&str]], &[&[&str]]) = match (role, etcd) {
-        (Role::ControlPlane, None) => (Origin::ControlPlanePki, CONTROL_PLANE, &[]),
-        (Role::ControlPlane, Some(EtcdTopology::External)) => {
-            (Origin::ControlPlanePki, CONTROL_PLANE, &[ETCD_CLIENT])
-        }
+) -> impl Iterator<Item = ExpectedFile> {
+    let (always, besides) = match (role, etcd) {
         (Role::ControlPlane, Some(EtcdTopology::Stacked)) => {
-            (Origin::ControlPlanePki, CONTROL_PLANE, STACKED)
+            (EXPECTED_OF_CONTROL_PLANE, EXPECTED_OF_STACKED_ETCD)
         }
-        (Role::Etcd, _) => (Origin::EtcdPki, ETCD, &[]),
-        (Role::Worker | Role::Unknown, _) => (Origin::EtcdPki, &[], &[]),
+        (Role::ControlPlane, Some(EtcdTopology::External) | None) => {
+            (EXPECTED_OF_CONTROL_PLANE, &[][..])
+        }
+        (Role::Etcd, _) => (EXPECTED_OF_ETCD, &[][..]),
+        (Role::Worker | Role::Unknown, _) => (&[][..], &[][..]),
     };
-    always.iter().chain(with_etcd).map(move |names| ExpectedLeaf { origin, names })
+    always.iter().chain(besides).copied()
 }
 
 /// What is known of a file by its name.
@@ -184,19 +214,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_expected_of_a_machine_is_a_known_leaf_of_its_pki() {
+    fn what_is_expected_of_a_machine_is_known() {
         let count = |role, etcd| {
-            let all: Vec<_> = expected_leaves(role, etcd).collect();
-            for name in all.iter().flat_map(|e| e.names) {
-                assert!(known_leaf(all[0].origin, name.as_bytes()).is_some(), "{name}");
-                assert!(known_names(all[0].origin).any(|known| known == *name), "{name}");
+            let all: Vec<_> = expected_files(role, etcd).collect();
+            for (origin, name) in
+                all.iter().flat_map(|e| e.names.iter().map(|name| (e.origin, name)))
+            {
+                let kubeconfig = CONTROL_PLANE_KUBECONFIGS.contains(name);
+                let known = known_names(origin).any(|known| known == *name);
+                assert_eq!(
+                    (known, kubeconfig),
+                    match origin {
+                        Origin::ControlPlaneKubeconfig => (false, true),
+                        _ => (true, false),
+                    },
+                    "{name}"
+                );
             }
             all.len()
         };
-        assert_eq!(count(Role::ControlPlane, Some(EtcdTopology::Stacked)), 7);
-        assert_eq!(count(Role::ControlPlane, Some(EtcdTopology::External)), 4);
-        assert_eq!(count(Role::ControlPlane, None), 3);
-        assert_eq!(count(Role::Etcd, None), 2);
+        assert_eq!(count(Role::ControlPlane, Some(EtcdTopology::Stacked)), 12);
+        assert_eq!(count(Role::ControlPlane, Some(EtcdTopology::External)), 9);
+        assert_eq!(count(Role::ControlPlane, None), 9);
+        assert_eq!(count(Role::Etcd, None), 3);
         assert_eq!((count(Role::Worker, None), count(Role::Unknown, None)), (0, 0));
     }
 }

@@ -1,73 +1,120 @@
 //! The annotations of the Node: what they say, and what the Node's own dates hold against it.
 
+use std::collections::BTreeSet;
+
 use expiryd_api::annotation::{
-    ALL, EARLIEST_CERTIFICATE, EARLIEST_EXPIRY, HELD, MACHINE_EXPIRY, OBSERVED_AT, STATUS,
+    self, ALL, EARLIEST_CERTIFICATE, EARLIEST_EXPIRY, ETCD_EXPIRY, HELD, MACHINE_CERTIFICATE,
+    MACHINE_EXPIRY, OBSERVED_AT, STATUS,
 };
-use expiryd_api::{Earliest, Status, Timestamp};
+use expiryd_api::{Earliest, Reason, Status, Timestamp};
 use serde_json::{Map, Value, json};
 
+use crate::host_root::HostPath;
+use crate::problem::Problem;
 use crate::report::Report;
+
+/// Bytes of the list of what could not be read; a longer one is not told.
+const UNREAD_LIMIT: usize = 1_024;
 
 /// What the annotations say, all but the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Annotations {
     /// The date of the machine's rollout.
-    machine: Option<Timestamp>,
-    /// The earliest expiry and its path.
-    earliest: (Timestamp, String),
+    machine: Option<Dated>,
+    /// The date of etcd's rollout.
+    etcd: Option<Dated>,
+    /// The earliest expiry.
+    earliest: Dated,
     status: Status,
+    unread: Unread,
     /// Whether an earlier date of the Node is held against a degraded report.
     held: bool,
+}
+
+/// A date and the path of the certificate that it is from; empty where a Node does not say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Dated {
+    not_after: Timestamp,
+    path: String,
+}
+
+/// What a degraded report could not read; empty for any other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Unread {
+    /// Files and directories whose last good state is not in the report.
+    places: BTreeSet<String>,
+    /// Those of them that such a machine always has.
+    missing: BTreeSet<String>,
+    /// What the Node is told of them.
+    told: Option<String>,
+}
+
+/// What a publisher knows of a machine besides the report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Whether the agent has seen, since its start, all that the Node's dates are from. From then on it
+    /// remembers what becomes unreadable.
+    pub complete: bool,
 }
 
 impl Annotations {
     /// What they say of a report with this earliest expiry.
     pub fn new(report: &Report, earliest: &Earliest) -> Self {
+        let dated = |end: &Earliest| Dated { not_after: end.not_after, path: end.path.clone() };
         Self {
-            machine: report.machine_rollout.as_ref().map(|end| end.not_after),
-            earliest: (earliest.not_after, earliest.path.clone()),
+            machine: report.machine_rollout.as_ref().map(dated),
+            etcd: report.etcd_rollout.as_ref().map(dated),
+            earliest: dated(earliest),
             status: report.status,
+            unread: Unread::of(report),
             held: false,
         }
     }
 
     /// Whether what the Node says already has to be heard first.
-    ///
-    /// A degraded report may lack the earliest date, above all after a restart, which forgets the last
-    /// good state of a file. It brings the Node's dates forward and never moves them later.
     pub fn is_degraded(&self) -> bool {
         self.status == Status::Degraded
     }
 
-    /// These, but with each date of the Node that is earlier than that of this degraded report.
+    /// What a Node that says this is told.
     ///
-    /// A date that the Node got from a report as degraded as this one is not held: an agent that can
-    /// never read everything still follows a renewal. One that is held stays so until a report is good.
+    /// After a restart a degraded report may lack the earliest date, because an agent forgets the last
+    /// good state of a file when it ends. So one that cannot read something that could be read when the
+    /// Node's dates were written brings them forward and moves none later. One that could read no more
+    /// then does: an agent that can never read everything still follows a renewal.
     #[must_use]
-    pub fn held_against(mut self, node: &Value) -> Self {
-        let said = Said::of(node);
-        if said.status.as_deref() == Some(Status::Degraded.as_str()) && !said.held {
+    pub fn held_against(mut self, node: &Value, memory: &mut Memory) -> Self {
+        let machine = said(node, MACHINE_EXPIRY, MACHINE_CERTIFICATE);
+        let etcd = said(node, ETCD_EXPIRY, "");
+        let earliest = said(node, EARLIEST_EXPIRY, EARLIEST_CERTIFICATE);
+        let before = text(node, annotation::UNREAD);
+        let new = machine.is_none() && etcd.is_none() && earliest.is_none();
+        memory.complete = new || self.unread.are_all_in(before, *memory);
+        if memory.complete {
             return self;
         }
-        self.held = said.held;
-        if let Some(date) = said.machine.filter(|date| self.machine.is_none_or(|new| *date < new)) {
-            self.machine = Some(date);
-            self.held = true;
-        }
-        if let Some(earliest) = said.earliest.filter(|(date, _)| *date < self.earliest.0) {
-            self.earliest = earliest;
-            self.held = true;
-        }
+        let earlier = |said: Option<Dated>, new: Option<&Dated>| {
+            said.filter(|said| new.is_none_or(|new| said.not_after < new.not_after))
+        };
+        let machine = earlier(machine, self.machine.as_ref());
+        let etcd = earlier(etcd, self.etcd.as_ref());
+        let earliest = earlier(earliest, Some(&self.earliest));
+        self.held = machine.is_some() || etcd.is_some() || earliest.is_some();
+        self.machine = machine.or(self.machine);
+        self.etcd = etcd.or(self.etcd);
+        self.earliest = earliest.unwrap_or(self.earliest);
+        // What could not be read then, and not now: so that a second restart does not forget.
+        self.unread.told = before.map(str::to_owned);
         self
     }
 
     /// What is held against the report, for a person; `None` when nothing is.
     pub fn holds(&self) -> Option<String> {
-        let (date, path) = &self.earliest;
+        let Dated { not_after, path } = &self.earliest;
         self.held.then(|| {
             format!(
-                "the Node keeps {date} ({path}), which a good report gave it: this one is degraded \
-                 and may not see everything"
+                "the Node keeps {not_after} ({path}) from an earlier report: this one is degraded and \
+                 may not see everything; mend its problems"
             )
         })
     }
@@ -75,42 +122,74 @@ impl Annotations {
     /// JSON merge patch (RFC 7396) of the Node's annotations and nothing else. Never an empty value:
     /// Cluster API stops on one that is not a date. null removes the key.
     pub fn patch(&self, now: Timestamp) -> Value {
-        let (earliest, path) = &self.earliest;
+        let date = |dated: &Option<Dated>| dated.as_ref().map(|dated| dated.not_after);
+        let path = self.machine.as_ref().map(|machine| &machine.path);
         json!({ "metadata": { "annotations": {
-            MACHINE_EXPIRY: self.machine,
-            EARLIEST_EXPIRY: earliest,
-            EARLIEST_CERTIFICATE: path,
+            MACHINE_EXPIRY: date(&self.machine),
+            MACHINE_CERTIFICATE: path.filter(|path| !path.is_empty()),
+            ETCD_EXPIRY: date(&self.etcd),
+            EARLIEST_EXPIRY: self.earliest.not_after,
+            EARLIEST_CERTIFICATE: self.earliest.path,
             STATUS: self.status,
+            annotation::UNREAD: self.unread.told,
             HELD: self.held.then_some("true"),
             OBSERVED_AT: now,
         } } })
     }
 }
 
-/// What a Node's annotations say; what is not a date counts as none.
-#[derive(Debug, Default)]
-struct Said {
-    machine: Option<Timestamp>,
-    earliest: Option<(Timestamp, String)>,
-    status: Option<String>,
-    held: bool,
-}
-
-impl Said {
-    fn of(node: &Value) -> Self {
-        let text = |key: &str| {
-            let annotations = node.pointer("/metadata/annotations")?;
-            annotations.get(key)?.as_str().map(str::to_owned)
+impl Unread {
+    fn of(report: &Report) -> Self {
+        if report.status != Status::Degraded {
+            return Self::default();
+        }
+        let remembered = |place: &HostPath| {
+            report.certificates.iter().any(|entry| entry.stale && entry.path == *place)
         };
-        let date = |key: &str| Timestamp::parse(&text(key)?).ok();
-        let path = text(EARLIEST_CERTIFICATE).unwrap_or_default();
+        let remembered_beneath = |place: &HostPath| {
+            let mut stale = report.certificates.iter().filter(|entry| entry.stale);
+            stale.any(|entry| entry.path.beneath(place).is_some())
+        };
+        let problems = report.problems.iter().map(|active| &active.problem);
+        let degrading = problems.filter(|problem| problem.reason.degrades());
+        let all: Vec<_> = degrading.filter(|problem| !remembered(&problem.path)).collect();
+        let names = |which: &dyn Fn(&Problem) -> bool| -> BTreeSet<String> {
+            all.iter().filter(|p| which(p)).map(|problem| problem.path.to_string()).collect()
+        };
+        let told = names(&|problem| !remembered_beneath(&problem.path));
+        let told = told.into_iter().collect::<Vec<_>>().join(",");
         Self {
-            machine: date(MACHINE_EXPIRY),
-            earliest: date(EARLIEST_EXPIRY).map(|date| (date, path)),
-            status: text(STATUS),
-            held: text(HELD).as_deref() == Some("true"),
+            places: names(&|_| true),
+            missing: names(&|problem| problem.reason == Reason::Missing),
+            told: Some(if told.len() > UNREAD_LIMIT { "many".to_owned() } else { told })
+                .filter(|told| !told.is_empty()),
         }
     }
+
+    /// Whether each of them could not be read before either, or whether an agent that remembers all that
+    /// could misses nothing that such a machine always has.
+    fn are_all_in(&self, before: Option<&str>, memory: Memory) -> bool {
+        let before: BTreeSet<_> = before.unwrap_or_default().split(',').collect();
+        let known = |places: &BTreeSet<String>| places.iter().all(|p| before.contains(p.as_str()));
+        known(if memory.complete { &self.missing } else { &self.places })
+    }
+}
+
+/// A date of a Node, with the path where it says one; what is not a date counts as none.
+fn said(node: &Value, date: &str, path: &str) -> Option<Dated> {
+    let not_after = Timestamp::parse(text(node, date)?).ok()?;
+    Some(Dated { not_after, path: text(node, path).unwrap_or_default().to_owned() })
+}
+
+fn text<'a>(node: &'a Value, annotation: &str) -> Option<&'a str> {
+    node.pointer("/metadata/annotations")?.get(annotation)?.as_str()
+}
+
+/// The earliest expiry that a Node holds against a degraded report.
+pub fn held_earliest(node: &Value) -> Option<Earliest> {
+    text(node, HELD).filter(|held| *held == "true")?;
+    let Dated { not_after, path } = said(node, EARLIEST_EXPIRY, EARLIEST_CERTIFICATE)?;
+    Some(Earliest { not_after, path, index: 0, renewed_by: None })
 }
 
 /// The patch that removes all of them.
@@ -138,130 +217,4 @@ pub fn are_on(node: &Value) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EARLY: &str = "2027-02-01T06:00:00Z";
-    const LATE: &str = "2027-03-01T06:00:00Z";
-
-    fn report(date: &str, status: Status) -> Annotations {
-        let date = Timestamp::parse(date).unwrap();
-        let earliest = (date, "/new".to_owned());
-        Annotations { machine: Some(date), earliest, status, held: false }
-    }
-
-    fn node(annotations: &Value) -> Value {
-        json!({ "metadata": { "annotations": annotations } })
-    }
-
-    /// A Node that was told this.
-    fn told(annotations: &Annotations) -> Value {
-        annotations.patch(Timestamp::from_unix(0))
-    }
-
-    #[test]
-    fn the_patch_carries_the_annotations_and_the_time_and_nothing_else() {
-        let patch = report(EARLY, Status::Ok).patch(Timestamp::from_unix(0));
-        assert_eq!(
-            patch,
-            node(&json!({
-                "machine.cluster.x-k8s.io/certificates-expiry": EARLY,
-                "expiryd.dev/earliest-expiry": EARLY,
-                "expiryd.dev/earliest-certificate": "/new",
-                "expiryd.dev/status": "ok",
-                "expiryd.dev/held": null,
-                "expiryd.dev/observed-at": "1970-01-01T00:00:00Z",
-            }))
-        );
-    }
-
-    #[test]
-    fn a_degraded_report_brings_a_date_forward_and_never_moves_it_later() {
-        let good = report(EARLY, Status::Ok);
-        let degraded = report(LATE, Status::Degraded).held_against(&told(&good));
-        assert_eq!((degraded.machine, &degraded.earliest), (good.machine, &good.earliest));
-        assert!(degraded.held && degraded.holds().is_some());
-        let earlier =
-            report(EARLY, Status::Degraded).held_against(&told(&report(LATE, Status::Ok)));
-        assert_eq!(earlier, report(EARLY, Status::Degraded));
-    }
-
-    #[test]
-    fn a_degraded_report_removes_no_date() {
-        let mut degraded = report(LATE, Status::Degraded);
-        degraded.machine = None;
-        let held = degraded.held_against(&told(&report(EARLY, Status::Ok)));
-        assert_eq!(held.machine, Some(Timestamp::parse(EARLY).unwrap()));
-    }
-
-    #[test]
-    fn what_is_held_stays_held_over_a_second_restart_and_until_a_report_is_good() {
-        let first = report(LATE, Status::Degraded).held_against(&told(&report(EARLY, Status::Ok)));
-        let second = report(LATE, Status::Degraded).held_against(&told(&first));
-        assert_eq!(second, first);
-        // Brought forward while held: that is held, too.
-        let forward = report("2027-01-01T00:00:00Z", Status::Degraded).held_against(&told(&second));
-        assert!(forward.held);
-        let third = report(LATE, Status::Degraded).held_against(&told(&forward));
-        assert_eq!(third.machine, forward.machine);
-    }
-
-    #[test]
-    fn an_agent_that_is_degraded_for_good_follows_a_renewal() {
-        let before = report(EARLY, Status::Degraded).held_against(&json!({}));
-        let renewed = report(LATE, Status::Degraded).held_against(&told(&before));
-        assert_eq!(renewed, report(LATE, Status::Degraded));
-    }
-
-    #[test]
-    fn a_value_that_is_no_date_holds_nothing() {
-        let node = node(&json!({ MACHINE_EXPIRY: "soon", EARLIEST_EXPIRY: "", STATUS: "ok" }));
-        let degraded = report(LATE, Status::Degraded);
-        assert_eq!(degraded.clone().held_against(&node), degraded);
-    }
-
-    #[test]
-    fn the_node_of_a_control_plane_is_known_by_its_date_or_its_label() {
-        let label =
-            json!({ "metadata": { "labels": { "node-role.kubernetes.io/control-plane": "" } } });
-        assert!(is_of_a_control_plane(&label));
-        assert!(is_of_a_control_plane(&node(&json!({ MACHINE_EXPIRY: EARLY }))));
-        assert!(!is_of_a_control_plane(&node(&json!({ STATUS: "ok" }))));
-    }
-
-    #[test]
-    fn the_removal_names_every_annotation_with_null() {
-        let patch = removal_patch();
-        let annotations = patch.pointer("/metadata/annotations").and_then(Value::as_object);
-        let annotations = annotations.unwrap();
-        assert_eq!(annotations.len(), ALL.len());
-        assert!(annotations.values().all(Value::is_null));
-    }
-
-    #[test]
-    fn a_node_carries_them_when_it_has_one() {
-        let node = |key: &str| json!({ "metadata": { "annotations": { key: "x" } } });
-        assert!(are_on(&node("expiryd.dev/status")));
-        assert!(!are_on(&node("node.alpha.kubernetes.io/ttl")));
-        assert!(!are_on(&json!({ "metadata": {} })));
-    }
-
-    #[test]
-    fn a_node_is_heard_first_only_for_a_degraded_report() {
-        assert!(report(EARLY, Status::Degraded).is_degraded());
-        assert!(!report(EARLY, Status::Ok).is_degraded());
-    }
-
-    #[test]
-    fn a_date_that_the_node_has_already_is_not_held_against_it() {
-        let degraded = report(EARLY, Status::Degraded);
-        let same = degraded.clone().held_against(&told(&report(EARLY, Status::Ok)));
-        assert_eq!((&same, same.holds()), (&degraded, None));
-    }
-
-    #[test]
-    fn what_is_held_is_said_with_its_date_and_path() {
-        let held = report(LATE, Status::Degraded).held_against(&told(&report(EARLY, Status::Ok)));
-        assert!(held.holds().unwrap().contains("2027-02-01T06:00:00Z (/new)"));
-    }
-}
+mod tests;

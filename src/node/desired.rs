@@ -1,6 +1,6 @@
 //! The desired state of the Node, given a report and what the Node shows: a pure decision.
 
-use expiryd_api::{Status, Timestamp};
+use expiryd_api::{Earliest, Status, Timestamp};
 
 use super::annotations::Annotations;
 use super::condition::{Condition, Event};
@@ -50,8 +50,15 @@ pub fn annotations(report: &Report) -> Decision {
     }
 }
 
-/// What the condition and the Event should be at `now`. A Node `shows` the condition where it has it.
-pub fn extras(report: &Report, extras: Extras, shows: bool, now: Timestamp) -> [Decision; 2] {
+/// What the condition and the Event should be at `now`, given the earliest expiry of a report or what the
+/// Node holds against it. A Node `shows` the condition where it has it.
+pub fn extras(
+    report: &Report,
+    earliest: Option<&Earliest>,
+    extras: Extras,
+    shows: bool,
+    now: Timestamp,
+) -> [Decision; 2] {
     const WORKER: &str = "a worker has no certificates to warn of";
     let or_removal = |other| if shows { Decision::Publish(Desired::NoCondition) } else { other };
     let Some(window) = extras.condition_window else {
@@ -60,7 +67,7 @@ pub fn extras(report: &Report, extras: Extras, shows: bool, now: Timestamp) -> [
     if !report.settled {
         return [Decision::NotYet, Decision::NotYet];
     }
-    let Some(earliest) = &report.earliest else {
+    let Some(earliest) = earliest else {
         return match report.status {
             Status::None => [or_removal(Decision::Nothing(WORKER)), Decision::Nothing(WORKER)],
             _ => [Decision::NotYet, Decision::NotYet],
@@ -107,6 +114,7 @@ mod tests {
             status,
             settled: true,
             machine_rollout: earliest.clone(),
+            etcd_rollout: None,
             earliest_ca: None,
             earliest,
             certificates: Vec::new(),
@@ -147,7 +155,8 @@ mod tests {
 
     fn extras_of(report: &Report, event: bool, shows: bool) -> [Decision; 2] {
         let window = Some(Duration::from_hours(30 * 24));
-        extras(report, Extras { condition_window: window, event }, shows, NOW)
+        let earliest = report.earliest.as_ref();
+        extras(report, earliest, Extras { condition_window: window, event }, shows, NOW)
     }
 
     fn condition(report: &Report) -> Condition {
@@ -184,7 +193,8 @@ mod tests {
     #[test]
     fn a_condition_that_nobody_asks_for_is_removed_where_it_shows() {
         let report = report(Status::Ok, Some(1));
-        let unasked = |shows| extras(&report, Extras::default(), shows, NOW);
+        let earliest = report.earliest.as_ref();
+        let unasked = |shows| extras(&report, earliest, Extras::default(), shows, NOW);
         assert_eq!(unasked(false), [Decision::NotYet, Decision::NotYet]);
         assert_eq!(unasked(true), [Decision::Publish(Desired::NoCondition), Decision::NotYet]);
     }

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use expiryd_api::{Publication, PublicationState};
+use expiryd_api::{Earliest, Publication, PublicationState};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
+use super::annotations::Memory;
 use super::client::{self, Request, Response};
 use super::condition::Shown;
 use super::desired::Desired;
@@ -25,15 +26,18 @@ pub(super) struct Publisher {
     pub(super) publication: Publication,
     /// How long a request may take.
     timeout: Duration,
+    memory: Memory,
     /// Whether the configuration says that this machine is a worker.
     is_worker: bool,
 }
 
 /// What was heard of the Node last.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct NodeSeen {
     /// The condition, where the Node has it.
     pub(super) condition: Option<Shown>,
+    /// The earliest expiry, where the Node holds it against a degraded report.
+    pub(super) held: Option<Earliest>,
 }
 
 /// What of the Node is patched.
@@ -63,6 +67,7 @@ impl Publisher {
                 message: None,
             },
             timeout: config.timeout,
+            memory: Memory { complete: false },
             is_worker: config.is_worker,
         }
     }
@@ -128,7 +133,7 @@ impl Publisher {
 
     /// Sends it; returns what there is to say of it all the same.
     async fn send(
-        &self,
+        &mut self,
         identity: &Identity,
         desired: &Desired,
         seen: &mut Option<NodeSeen>,
@@ -137,12 +142,13 @@ impl Publisher {
         match desired {
             Desired::Annotations(annotations) if annotations.is_degraded() => {
                 let node = self.node(identity, seen).await?;
-                let held = annotations.clone().held_against(&node);
+                let held = annotations.clone().held_against(&node, &mut self.memory);
                 self.patch(identity, Part::Metadata, held.patch(now), seen).await?;
                 return Ok(held.holds());
             }
             Desired::Annotations(annotations) => {
                 self.patch(identity, Part::Metadata, annotations.patch(now), seen).await?;
+                self.memory.complete = true;
             }
             Desired::NoAnnotations => {
                 let node = self.node(identity, seen).await?;
@@ -158,7 +164,7 @@ impl Publisher {
                 if seen.is_none() {
                     self.node(identity, seen).await?;
                 }
-                let shown = seen.and_then(|seen| seen.condition);
+                let shown = seen.as_ref().and_then(|seen| seen.condition);
                 self.patch(identity, Part::Status, condition.patch(shown, now), seen).await?;
             }
             Desired::NoCondition => {
@@ -204,7 +210,10 @@ impl Publisher {
         let request = Request { method: Method::PATCH, path, content_type, body };
         let node = self.accepted(identity, request).await?;
         if node.get("metadata").is_some() {
-            *seen = Some(NodeSeen { condition: Shown::of(&node) });
+            *seen = Some(NodeSeen {
+                condition: Shown::of(&node),
+                held: annotations::held_earliest(&node),
+            });
         }
         Ok(node)
     }

@@ -61,6 +61,9 @@ fn body(report: &Report, now: Timestamp) -> Markup {
         dl {
             (fact("Earliest expiry", report.earliest.as_ref(), now))
             (fact("What a machine rollout waits for", report.machine_rollout.as_ref(), now))
+            @if report.etcd_rollout.is_some() {
+                (fact("What an etcd rollout waits for", report.etcd_rollout.as_ref(), now))
+            }
             (fact("Earliest CA", report.earliest_ca.as_ref(), now))
         }
         (problems(&report.problems))

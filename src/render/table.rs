@@ -25,12 +25,15 @@ pub struct Style {
 /// Renders the report as it is at `now`.
 pub fn render(report: &Report, style: Style, now: Timestamp) -> String {
     let mut text = heading(report);
-    for (label, earliest) in [
-        ("Earliest expiry", &report.earliest),
-        ("Machine rollout", &report.machine_rollout),
-        ("Earliest CA", &report.earliest_ca),
-    ] {
-        let _ = writeln!(text, "{label:<17} {}", Line { earliest: earliest.as_ref(), now });
+    let etcd_rollout = report.etcd_rollout.as_ref().map(|etcd| ("Etcd rollout", Some(etcd)));
+    let dates = [
+        Some(("Earliest expiry", report.earliest.as_ref())),
+        Some(("Machine rollout", report.machine_rollout.as_ref())),
+        etcd_rollout,
+        Some(("Earliest CA", report.earliest_ca.as_ref())),
+    ];
+    for (label, earliest) in dates.into_iter().flatten() {
+        let _ = writeln!(text, "{label:<17} {}", Line { earliest, now });
     }
     let (authorities, leaves): (Vec<_>, Vec<_>) =
         report.certificates.iter().partition(|c| c.is_ca && !c.counted);

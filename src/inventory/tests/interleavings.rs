@@ -19,7 +19,10 @@ use crate::config::Timing;
 use crate::host_root::HostPath;
 use crate::inventory::Stabilizer;
 use crate::layout::Layout;
-use crate::layout::known_files::Origin;
+use crate::layout::known_files::{
+    ExpectedContent, ExpectedFile, Origin, expected_content, expected_files,
+};
+use crate::node::annotations::Memory;
 use crate::node::desired::{self, Decision, Desired};
 use crate::pki::{Contents, read};
 use crate::report::{self, Report};
@@ -48,8 +51,8 @@ struct Procedure {
     origin: Origin,
     directory: &'static str,
     leaves: [&'static str; 3],
-    /// A leaf that nothing touches, later than the others.
-    untouched: Option<(&'static str, Arc<Contents>)>,
+    /// What such a machine has besides and nothing touches, later than the others.
+    untouched: Vec<(Origin, &'static str, Arc<Contents>)>,
     /// Where the control plane's etcd runs.
     etcd: Option<EtcdTopology>,
     /// Place 3 is `ca.crt`.
@@ -86,7 +89,22 @@ impl Procedure {
             holds(file, Content::Old, old.as_bytes());
             holds(file, Content::New, new.as_bytes());
         }
-        Self { role, origin, directory, leaves, untouched: None, etcd: None, operations, contents }
+        let other = expected_files(role, None)
+            .filter(|file| {
+                !file.names.iter().any(|name| leaves.contains(name) || *name == "ca.crt")
+            })
+            .map(|ExpectedFile { origin, names }| {
+                let name = names[0];
+                let late = "20360101000000Z";
+                let pem = match expected_content(origin, name.as_bytes()) {
+                    ExpectedContent::Ca => CertificateBuilder::ca(late).pem(),
+                    _ => CertificateBuilder::leaf(late).pem(),
+                };
+                let contents = read(&HostPath::root(), SourceKind::File, pem.as_bytes());
+                (origin, name, Arc::new(contents))
+            });
+        let untouched = other.collect();
+        Self { role, origin, directory, leaves, untouched, etcd: None, operations, contents }
     }
 
     /// `kubeadm certs renew`: each file is truncated and written again, in this order.
@@ -119,10 +137,7 @@ impl Procedure {
     fn bottlerocket() -> Self {
         let leaves = ["apiserver.crt", "front-proxy-client.crt", "server-etcd-client.crt"];
         let machine = (Role::ControlPlane, Origin::ControlPlanePki, "var/lib/kubeadm/pki");
-        let late = CertificateBuilder::leaf("20290101000000Z").pem();
-        let late = Arc::new(read(&HostPath::root(), SourceKind::File, late.as_bytes()));
         Self {
-            untouched: Some(("apiserver-kubelet-client.crt", late)),
             etcd: Some(EtcdTopology::External),
             ..Self::new(machine, leaves, [0, 1, 2].map(rewritten).concat())
         }
@@ -141,30 +156,31 @@ impl Procedure {
                 File { origin: self.origin, kind: SourceKind::File, name: name_bytes, contents };
             Some((self.directory().join(name), file))
         });
-        let untouched = self.untouched.iter().map(|(name, contents)| {
-            let (contents, name_bytes) = (Arc::clone(contents), name.as_bytes().to_vec());
-            let file =
-                File { origin: self.origin, kind: SourceKind::File, name: name_bytes, contents };
-            (self.directory().join(name), file)
+        let layout = Layout {
+            places: Vec::new(),
+            os: "ubuntu".to_owned(),
+            // What an emptied directory makes the machine look like.
+            role: if disk.now.iter().all(Option::is_none) { Role::Unknown } else { self.role },
+            etcd_topology: self.etcd,
+            hostname: None,
+            sources: Vec::new(),
+            problems: Vec::new(),
+            unlisted: Vec::new(),
+            control_plane_pki: self.directory(),
+            etcd_pki: self.directory(),
+            watched: Vec::new(),
+        };
+        let untouched = self.untouched.iter().map(|(origin, name, contents)| {
+            let file = File {
+                origin: *origin,
+                kind: SourceKind::File,
+                name: name.as_bytes().to_vec(),
+                contents: Arc::clone(contents),
+            };
+            (layout.directory(*origin).join(name), file)
         });
-        Scan {
-            layout: Layout {
-                places: Vec::new(),
-                os: "ubuntu".to_owned(),
-                // What an emptied directory makes the machine look like.
-                role: if disk.now.iter().all(Option::is_none) { Role::Unknown } else { self.role },
-                etcd_topology: self.etcd,
-                hostname: None,
-                sources: Vec::new(),
-                problems: Vec::new(),
-                unlisted: Vec::new(),
-                control_plane_pki: self.directory(),
-                etcd_pki: self.directory(),
-                watched: Vec::new(),
-            },
-            files: files.chain(untouched).collect(),
-            parsed: 0,
-        }
+        let files = files.chain(untouched).collect();
+        Scan { layout, files, parsed: 0 }
     }
 }
 
@@ -212,11 +228,12 @@ struct Agent {
     knows: bool,
     /// The machine's Node, which outlives the agent.
     node: Value,
+    memory: Memory,
 }
 
 impl Agent {
     fn started(now: Duration, knows: bool, node: Value) -> Self {
-        Self { stabilizer: Stabilizer::new(TIMING), now, knows, node }
+        Self { stabilizer: Stabilizer::new(TIMING), now, knows, node, memory: Memory::default() }
     }
 
     fn look(&mut self, procedure: &Procedure, disk: &Disk) -> Report {
@@ -233,7 +250,12 @@ impl Agent {
         match desired::annotations(report) {
             Decision::NotYet => {}
             Decision::Publish(Desired::Annotations(new)) => {
-                let new = if new.is_degraded() { new.held_against(&self.node) } else { new };
+                let new = if new.is_degraded() {
+                    new.held_against(&self.node, &mut self.memory)
+                } else {
+                    self.memory.complete = true;
+                    new
+                };
                 self.node = new.patch(report.observed_at);
             }
             other => panic!("{other:?}"),

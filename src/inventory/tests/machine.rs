@@ -41,10 +41,10 @@ fn a_clock_that_is_set_years_back_and_forth_changes_no_date_and_unsettles_nothin
 #[test]
 fn what_a_working_machine_always_has_is_missed_from_the_start() {
     for (files, missing) in [
-        (&["etc/kubernetes/admin.conf", "etc/kubernetes/scheduler.conf"][..], 3),
-        (&["etc/kubernetes/pki/apiserver.crt", "etc/kubernetes/pki/etcd/ca.crt"], 3),
-        (&["etc/kubernetes/pki/apiserver.crt", "etc/kubernetes/pki/etcd/server.crt"], 5),
-        (&["etc/etcd/pki/peer.crt"], 1),
+        (&["etc/kubernetes/admin.conf", "etc/kubernetes/scheduler.conf"][..], 8),
+        (&["etc/kubernetes/pki/apiserver.crt", "etc/kubernetes/pki/etcd/ca.crt"], 7),
+        (&["etc/kubernetes/pki/apiserver.crt", "etc/kubernetes/pki/etcd/server.crt"], 10),
+        (&["etc/etcd/pki/peer.crt"], 2),
     ] {
         let mut machine = Machine::new(&[]);
         for file in files {
@@ -61,6 +61,72 @@ fn what_a_working_machine_always_has_is_missed_from_the_start() {
         assert_eq!(reasons(&report), vec![Reason::Missing; missing], "{files:?}");
         assert_eq!((report.status, report.settled), (Status::Degraded, true));
     }
+}
+
+#[test]
+fn whatever_is_gone_before_the_start_is_missed() {
+    for missing in [
+        "pki/ca.crt",
+        "pki/front-proxy-ca.crt",
+        "pki/etcd/ca.crt",
+        "pki/etcd/server.crt",
+        "pki/etcd/peer.crt",
+        "pki/etcd/healthcheck-client.crt",
+        "pki/apiserver-etcd-client.crt",
+        "pki/apiserver.crt",
+        "controller-manager.conf",
+        "scheduler.conf",
+    ] {
+        let mut machine = Machine::stacked();
+        machine.remove(&format!("etc/kubernetes/{missing}"));
+        let report = machine.after(0);
+        assert_eq!(report.node.etcd_topology, Some(EtcdTopology::Stacked), "{missing}");
+        let problems: Vec<_> = report.problems.iter().map(|p| p.problem.path.to_string()).collect();
+        assert_eq!(problems, [format!("/etc/kubernetes/{missing}")]);
+        assert_eq!(reasons(&report), [Reason::Missing]);
+    }
+}
+
+#[test]
+fn a_stacked_etcd_is_known_by_its_static_pod_alone() {
+    let mut machine = Machine::stacked();
+    fs::remove_dir_all(machine.path("etc/kubernetes/pki/etcd")).unwrap();
+    assert_eq!(machine.after(0).node.etcd_topology, Some(EtcdTopology::External));
+    machine.write("etc/kubernetes/manifests/etcd.yaml", "");
+    let report = machine.after(1);
+    assert_eq!(report.node.etcd_topology, Some(EtcdTopology::Stacked));
+    assert_eq!(reasons(&report), [Reason::Missing; 4]);
+}
+
+#[test]
+fn a_control_plane_of_which_nothing_tells_where_its_etcd_is_misses_its_client() {
+    let mut machine = Machine::control_plane();
+    fs::remove_dir_all(machine.path("etc/kubernetes/pki/etcd")).unwrap();
+    machine.remove("etc/kubernetes/pki/apiserver-etcd-client.crt");
+    let report = machine.after(0);
+    assert_eq!(report.node.etcd_topology, None);
+    assert_eq!(reasons(&report), [Reason::Missing; 2]);
+}
+
+#[test]
+fn a_bottlerocket_machine_whose_pki_is_not_mounted_is_known_by_its_static_pods() {
+    let mut machine = Machine::new(&[]);
+    machine.write("etc/os-release", "ID=bottlerocket\n");
+    machine.write("etc/kubernetes/kubelet/kubeconfig", "");
+    machine.write("etc/kubernetes/static-pods/kube-apiserver.yaml", "");
+    let report = machine.after(0);
+    assert_eq!((report.node.role, report.status), (Role::ControlPlane, Status::Waiting));
+}
+
+#[test]
+fn a_machine_that_is_said_to_be_a_worker_reports_nothing_of_a_control_plane() {
+    let mut machine = Machine::stacked();
+    machine.leaf("etc/etcd/pki/server.crt", SOON);
+    let overrides = LayoutOverrides { role: Some(Role::Worker), ..LayoutOverrides::default() };
+    machine.configure_with(overrides);
+    let report = machine.after(0);
+    assert_eq!((report.node.role, report.status), (Role::Worker, Status::None));
+    assert_eq!((report.certificates.len(), report.problems.len()), (0, 0));
 }
 
 #[test]
@@ -149,9 +215,9 @@ fn a_pki_that_appears_an_hour_after_boot_is_taken_and_settles_then() {
 fn an_emptied_control_plane_does_not_become_a_worker_before_the_grace_is_over() {
     let mut machine = Machine::control_plane();
     machine.after(0);
-    for file in CONTROL_PLANE.into_iter().chain(["etcd/ca.crt"]) {
-        machine.remove(&format!("etc/kubernetes/pki/{file}"));
-    }
+    machine.remove_leaves();
+    machine.remove("etc/kubernetes/pki/etcd/ca.crt");
+    machine.remove("etc/kubernetes/pki/front-proxy-ca.crt");
     for seconds in [1, 598] {
         let report = machine.after(seconds);
         assert_eq!((report.node.role, report.status), (Role::ControlPlane, Status::Degraded));
@@ -165,9 +231,7 @@ fn an_emptied_control_plane_whose_static_pods_are_there_stays_one_and_waits() {
     let mut machine = Machine::control_plane();
     machine.write("etc/kubernetes/manifests/kube-apiserver.yaml", "");
     machine.after(0);
-    for file in CONTROL_PLANE {
-        machine.remove(&format!("etc/kubernetes/pki/{file}"));
-    }
+    machine.remove_leaves();
     machine.after(1);
     for seconds in [600, 86_400] {
         let report = machine.after(seconds);
