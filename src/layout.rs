@@ -192,3 +192,6 @@ fn directory(source: &ConfiguredSource) -> Option<HostPath> {
 pub fn kubelet_kubeconfig(root: &HostRoot) -> HostPath {
     host(Paths::of(root, &os_id(root)).kubelet_kubeconfig)
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,14 +49,14 @@ struct Pool {
     limit: usize,
     open: BTreeMap<u64, Open>,
     queues: BTreeMap<Client, Queue>,
-    /// The client to give one up is the last.
+    /// The last is the client that gives one up next.
     order: BTreeSet<Rank>,
 }
 
 /// A client's connections, by when each was last seen to be used; the first is the next to be given up.
 type Queue = BTreeSet<(u64, u64)>;
 
-/// How many a client has, then the longest idle of them, before its name.
+/// How many connections a client has, when the longest idle of them was queued, and the client.
 type Rank = (usize, Reverse<u64>, Client);
 
 /// An open connection, and how to end it once its task is there.
@@ -169,7 +169,7 @@ impl Pool {
         Some(open)
     }
 
-    /// Whether there was one to give up.
+    /// Gives up the connection that can best be spared; `false` when there is none.
     fn give_one_up(&mut self) -> bool {
         while let Some((_, _, client)) = self.order.last().copied() {
             let first = self.queues.get(&client).and_then(|queue| queue.first().copied());
@@ -219,7 +219,7 @@ impl Place {
     /// The client has begun to say something.
     pub(super) fn heard(&self) {
         let mut pools = self.connections.lock();
-        // One that was given up already ends at its next chance.
+        // A connection that was given up already is in no pool, and ends at its next chance.
         if let Some(open) = pools.silent.remove(self.key) {
             pools.speaking.insert(self.key, open);
         }
