@@ -1,0 +1,100 @@
+//! The client pair that etcdadm-controller holds: it keeps the old one for ever, and once that has ended it
+//! takes healthy members for failed and removes them, without end (E9).
+
+use expiryd_api::Timestamp;
+
+use super::{Action, Case, Decision, Guard, Reason, after, before};
+use crate::facts::EtcdCluster;
+use crate::memory::ClientPair;
+use crate::parameters::DAY;
+
+/// How far the clock of etcdadm-controller's node may be from that of the API server.
+const SKEW: i64 = 300;
+
+/// It is restarted no more often than this: one restart serves all clusters.
+const RESTART_PAUSE: i64 = 3_600;
+
+/// Pairs that are remembered; a cluster gets about two a year.
+const PAIRS: usize = 20;
+
+/// Until when the pair that etcdadm-controller holds can be relied upon: the earliest end among the pairs
+/// that the Secret has had since it was started, or ever, where nobody saw it start.
+pub fn held_until(pairs: &[ClientPair], started_at: Option<Timestamp>) -> Option<Timestamp> {
+    let since = started_at.map(|started| before(started, SKEW));
+    let replaced = pairs.iter().skip(1).map(|next| Some(next.first_seen)).chain([None]);
+    let had = pairs.iter().zip(replaced).filter(|(_, replaced)| match (since, replaced) {
+        (Some(since), Some(replaced)) => *replaced >= since,
+        _ => true,
+    });
+    had.map(|(pair, _)| pair.not_after).min()
+}
+
+impl Case<'_> {
+    /// The pairs that the Secret has had, with the one that it has now.
+    pub(super) fn pairs(&self, etcd: &EtcdCluster) -> Vec<ClientPair> {
+        let mut pairs = etcd.pairs.clone();
+        if let Some(secret) = &etcd.secret
+            && pairs.last().is_none_or(|last| last.sha256 != secret.sha256)
+        {
+            pairs.push(ClientPair {
+                sha256: secret.sha256.clone(),
+                not_after: secret.not_after,
+                first_seen: self.now,
+            });
+        }
+        pairs.split_off(pairs.len().saturating_sub(PAIRS))
+    }
+
+    /// Until when the pair that it holds can be relied upon.
+    pub(super) fn held_until(&self, etcd: &EtcdCluster) -> Option<Timestamp> {
+        held_until(&self.pairs(etcd), etcd.controller.started_at)
+    }
+
+    /// Remembers the Secret's pairs, and has etcdadm-controller take the new one before the old one ends.
+    pub(super) fn client_pair(&self, decision: &mut Decision, gate: Option<Guard>) {
+        let Some(etcd) = &self.facts.etcd else { return };
+        if gate == Some(Guard::Deleting) {
+            return;
+        }
+        let (pairs, held) = (self.pairs(etcd), self.held_until(etcd));
+        let newest = etcd.secret.as_ref().map(|secret| secret.not_after);
+        let near = after(self.now, self.opt_in.window().max(7 * DAY) + self.parameters.lead);
+        let stale =
+            held.filter(|held| newest.is_some_and(|newest| *held < newest) && *held <= near);
+        if !self.opt_in.is_full() {
+            if stale.is_some() {
+                decision.find(Guard::StalePair);
+            }
+            return;
+        }
+        if pairs != etcd.pairs {
+            decision.act(Action::RecordPairs(pairs), Reason::PairChanged);
+        }
+        match stale {
+            Some(_) if etcd.controller.may_restart => self.restart(etcd, decision),
+            Some(held) => {
+                decision.find(Guard::StalePair);
+                let soon = held <= after(self.now, self.parameters.lead);
+                if soon && !etcd.skipped_health_checks {
+                    decision.act(Action::SkipHealthChecks(true), Reason::StalePair);
+                }
+            }
+            None if etcd.skipped_health_checks && held == newest => {
+                decision.act(Action::SkipHealthChecks(false), Reason::PairFresh);
+            }
+            None => {}
+        }
+    }
+
+    /// Restarts etcdadm-controller, unless it was just restarted or would find half of an intent's marks.
+    pub(super) fn restart(&self, etcd: &EtcdCluster, decision: &mut Decision) {
+        let lately = |at: Timestamp| at > self.ago(RESTART_PAUSE);
+        let restarted = etcd.controller.restarted_at.is_some_and(lately);
+        let planned = |p: &super::Planned| p.action == Action::RestartEtcdController;
+        if restarted || self.turn.marks_pending || decision.actions.iter().any(planned) {
+            decision.find(Guard::StalePair);
+        } else {
+            decision.act(Action::RestartEtcdController, Reason::StalePair);
+        }
+    }
+}

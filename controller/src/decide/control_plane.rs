@@ -1,0 +1,280 @@
+//! The control plane's Machines: which date each of them carries (C0 to C11).
+
+use expiryd_api::Timestamp;
+
+use super::date::{Movement, moved};
+use super::{Action, Case, Decision, Guard, OptIn, Reason, after, before};
+use crate::facts::{ControlPlane, ControlPlaneMachine, EtcdPlace, Expiry, NodeReport};
+use crate::memory::{Published, Record, RolledFor};
+use crate::parameters::{DAY, LEAST_DAYS};
+
+/// The certificate out of the Secret, under either of its names.
+const ETCD_CLIENT: &str = "apiserver-etcd-client";
+
+/// How long before a date is due it is written down that the control plane is rolled for it: longer than
+/// between two looks at a cluster.
+const AHEAD: i64 = 3_600;
+
+/// How long what the control plane was rolled for is remembered.
+const REMEMBERED: i64 = 800 * DAY;
+
+/// What a Machine should carry.
+enum Wanted {
+    /// This, for this certificate.
+    Date(Record, Expiry),
+    /// What it carries.
+    AsItIs,
+    /// Somebody else's business.
+    HandsOff(Guard),
+    /// Nothing of ours, and why.
+    Nothing(Guard),
+}
+
+impl ControlPlane {
+    /// Whether it is being rolled, or has not as many Machines again as it should (C8, E2).
+    pub(super) fn is_rolling(&self) -> bool {
+        let standing = self.machines.iter().filter(|machine| !machine.deleting).count();
+        self.progress.moving
+            || self.progress.outdated
+            || standing != self.replicas
+            || standing != self.machines.len()
+    }
+
+    /// The window in which it rolls a Machine, where we asked for `window` seconds.
+    pub(super) fn window(&self, window: i64) -> i64 {
+        window.max(self.days.unwrap_or(0) * DAY)
+    }
+}
+
+impl Case<'_> {
+    /// Publishes what the agents say.
+    pub(super) fn control_plane(&self, decision: &mut Decision) {
+        let Some(control_plane) = &self.facts.control_plane else { return };
+        if matches!(control_plane.etcd, EtcdPlace::External(_)) && self.facts.etcd.is_none() {
+            decision.find(Guard::EtcdUnmanaged);
+        }
+        let mut due = Vec::new();
+        let mut writes = Vec::new();
+        let mut born_due = false;
+        for machine in control_plane.machines.iter().filter(|machine| !machine.deleting) {
+            match self.wanted(control_plane, machine, decision) {
+                Wanted::Date(record, expiry) => {
+                    if self.is_due(control_plane, record.date, AHEAD) {
+                        due.push(expiry);
+                    }
+                    if machine.published != Published::Ours(record) {
+                        let machine = machine.name.clone();
+                        writes.push((Action::Annotate { machine, record }, Reason::DateChanged));
+                    }
+                }
+                Wanted::AsItIs => {}
+                Wanted::HandsOff(guard) => decision.find_of(&machine.name, guard),
+                Wanted::Nothing(guard) => {
+                    born_due |= guard == Guard::BornDue;
+                    decision.find_of(&machine.name, guard);
+                    let machine_is_ours = machine.published.ours().is_some();
+                    if machine_is_ours && !control_plane.is_rolling() {
+                        let machine = machine.name.clone();
+                        writes.push((Action::Unannotate { machine }, Reason::Withdrawn));
+                    }
+                }
+            }
+        }
+        // Written down before anything can be rolled for it.
+        self.record(control_plane, due, decision);
+        decision
+            .actions
+            .extend(writes.into_iter().map(|(action, reason)| super::Planned { action, reason }));
+        self.days(control_plane, born_due, decision);
+    }
+
+    /// Whether a date is in the control plane's window, or will be so soon.
+    fn is_due(&self, control_plane: &ControlPlane, date: Timestamp, ahead: i64) -> bool {
+        before(date, control_plane.window(self.opt_in.window()) + ahead) <= self.now
+    }
+
+    fn wanted(
+        &self,
+        control_plane: &ControlPlane,
+        machine: &ControlPlaneMachine,
+        decision: &mut Decision,
+    ) -> Wanted {
+        if control_plane.template_has_key {
+            return Wanted::HandsOff(Guard::Overridden);
+        }
+        if let Published::Foreign(date) = machine.published {
+            let guard = date.map_or(Guard::OverriddenByNoDate, |_| Guard::Overridden);
+            return Wanted::HandsOff(guard);
+        }
+        match self.agents_record(control_plane, machine) {
+            Ok((record, expiry)) => {
+                if let Some(guard) = self.in_vain(control_plane, machine, record.date, &expiry) {
+                    return Wanted::Nothing(guard);
+                }
+                if self.waits_for_etcd(control_plane, record.date) {
+                    decision.find_of(&machine.name, Guard::EtcdFirst);
+                    return Wanted::AsItIs;
+                }
+                Wanted::Date(record, expiry)
+            }
+            Err(guard) => {
+                decision.find_of(&machine.name, guard);
+                // Absence never removes protection; the key that somebody took is put back (C9).
+                match machine.published {
+                    Published::Lost(record) => {
+                        Wanted::Date(record, Expiry { not_after: record.date, path: None })
+                    }
+                    _ => Wanted::AsItIs,
+                }
+            }
+        }
+    }
+
+    /// The record that the agent's report asks for, and the certificate it is for.
+    fn agents_record(
+        &self,
+        control_plane: &ControlPlane,
+        machine: &ControlPlaneMachine,
+    ) -> Result<(Record, Expiry), Guard> {
+        let report = match &machine.report {
+            NodeReport::NoNode => return Err(Guard::NoNode),
+            NodeReport::Unreachable => return Err(Guard::Unreachable),
+            NodeReport::NoAgent => return Err(Guard::NoAgent),
+            NodeReport::Of(report) => report,
+        };
+        let mut movement = self.usable(report, self.parameters.fresh_node)?;
+        let mut expiry = report.machine_rollout.clone().ok_or(Guard::Waiting)?;
+        // C3: once the Secret has a later pair, rolling the machine renews the file of the old one.
+        let secret = self.facts.etcd.as_ref().and_then(|etcd| etcd.secret.as_ref());
+        if let Some((file, secret)) = report.etcd_rollout.zip(secret)
+            && secret.not_after > after(file, DAY)
+            && file < expiry.not_after
+        {
+            expiry = Expiry { not_after: file, path: Some(ETCD_CLIENT.to_owned()) };
+        }
+        // A degraded report may lack apiserver.crt, whose date is KCP's own, which ours would hide.
+        let degraded = movement == Movement::Earlier(Guard::Degraded);
+        if let Some(own) = machine.own.filter(|own| degraded && *own < expiry.not_after) {
+            expiry = Expiry { not_after: own, path: None };
+        }
+        if !self.is_plausible(expiry.not_after) {
+            return Err(Guard::Implausible);
+        }
+        let old = match machine.published {
+            Published::Ours(record) | Published::Lost(record) => Some(record),
+            Published::Nothing | Published::Foreign(_) => None,
+        };
+        let new = Record { date: expiry.not_after, degraded };
+        if movement == Movement::Free && control_plane.is_rolling() {
+            movement = Movement::Earlier(Guard::Rolling);
+        }
+        let record = moved(new, old, movement)?.or(old).unwrap_or(new);
+        Ok((record, expiry))
+    }
+
+    /// Whether rolling the machine for this would be in vain (C5, C6).
+    fn in_vain(
+        &self,
+        control_plane: &ControlPlane,
+        machine: &ControlPlaneMachine,
+        date: Timestamp,
+        expiry: &Expiry,
+    ) -> Option<Guard> {
+        let same = |entry: &&RolledFor| {
+            machine.born > entry.at
+                && expiry.path.as_ref() == Some(&entry.path)
+                && date <= entry.not_after
+        };
+        if let Some(entry) = control_plane.rolled_for.iter().find(same) {
+            let acknowledged = self.facts.cluster.acknowledged.as_deref();
+            if acknowledged != Some(entry.id().as_str()) {
+                return Some(Guard::NotRenewed);
+            }
+        }
+        let window = control_plane.window(self.opt_in.window());
+        self.is_born_due(machine.born, date, window).then_some(Guard::BornDue)
+    }
+
+    /// Whether the control plane would be rolled now and once more for etcd (C11).
+    fn waits_for_etcd(&self, control_plane: &ControlPlane, date: Timestamp) -> bool {
+        let urgent = before(date, self.parameters.urgent) <= self.now;
+        !urgent
+            && control_plane.days.is_none_or(|days| Some(days) == control_plane.our_days)
+            && self.is_due(control_plane, date, 0)
+            && self.etcd_comes_first()
+    }
+
+    /// Writes down what the control plane is about to be rolled for (C6).
+    fn record(&self, control_plane: &ControlPlane, due: Vec<Expiry>, decision: &mut Decision) {
+        let known = &control_plane.rolled_for;
+        let mut entries: Vec<_> =
+            known.iter().filter(|entry| entry.at > self.ago(REMEMBERED)).cloned().collect();
+        for Expiry { not_after, path } in due {
+            let Some(path) = path else { continue };
+            if !entries.iter().any(|e| e.path == path && e.not_after == not_after) {
+                entries.push(RolledFor { path, not_after, at: self.now });
+            }
+        }
+        if entries.len() > known.len() {
+            decision.act(Action::RecordRolledFor(entries), Reason::DateDue);
+        }
+    }
+
+    /// Sets the control plane's days where nobody did, or takes back ours (C0, C5, C11).
+    fn days(&self, control_plane: &ControlPlane, born_due: bool, decision: &mut Decision) {
+        let OptIn::Full(wanted) = *self.opt_in else { return };
+        let ours = control_plane.days.is_some() && control_plane.days == control_plane.our_days;
+        if born_due {
+            if ours {
+                decision.act(Action::SetDays(None), Reason::Withdrawn);
+            }
+            return;
+        }
+        if control_plane.days == Some(wanted) || (control_plane.days.is_some() && !ours) {
+            return;
+        }
+        let dated = |machine: &ControlPlaneMachine| {
+            machine.published.ours().is_some()
+                || matches!(machine.published, Published::Foreign(Some(_)))
+                || machine.own.is_some()
+        };
+        let living = || control_plane.machines.iter().filter(|machine| !machine.deleting);
+        if living().next().is_none() || !living().all(dated) {
+            return;
+        }
+        // Days make KCP act on its own dates as well.
+        let first = living().filter_map(|machine| {
+            let published = machine.published.ours().map(|record| record.date);
+            published.or(machine.own)
+        });
+        let window = wanted.max(LEAST_DAYS) * DAY;
+        let due = first.min().filter(|date| before(*date, window) <= self.now);
+        let urgent = |date: Timestamp| before(date, self.parameters.urgent) <= self.now;
+        if due.is_some_and(|date| !urgent(date) && self.etcd_comes_first()) {
+            decision.find(Guard::EtcdFirst);
+        } else if control_plane.topology_owned {
+            decision.find(Guard::DaysOwned);
+        } else {
+            decision.act(Action::SetDays(Some(wanted)), Reason::OptedIn);
+        }
+    }
+
+    /// Takes back what is ours, once, and not while the control plane is rolled.
+    pub(super) fn withdraw(&self, decision: &mut Decision) {
+        let Some(control_plane) = &self.facts.control_plane else { return };
+        if control_plane.is_rolling() {
+            return;
+        }
+        let of_etcd = self.facts.etcd.iter().flat_map(|etcd| &etcd.machines);
+        let of_etcd = of_etcd.map(|machine| (&machine.name, &machine.published));
+        let machines = control_plane.machines.iter().map(|m| (&m.name, &m.published));
+        for (name, published) in machines.chain(of_etcd) {
+            if matches!(published, Published::Ours(_) | Published::Lost(_)) {
+                decision.act(Action::Unannotate { machine: name.clone() }, Reason::Withdrawn);
+            }
+        }
+        if control_plane.days.is_some() && control_plane.days == control_plane.our_days {
+            decision.act(Action::SetDays(None), Reason::Withdrawn);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! When etcd's machines end, and when it has to be rolled (E0 to E5).
+
+use std::collections::BTreeSet;
+
+use expiryd_api::Timestamp;
+
+use super::date::{Movement, moved};
+use super::{Action, Case, Decision, Guard, Reason, Start, after, before};
+use crate::facts::{ControlPlane, EtcdCluster, EtcdMachine, EtcdPlace};
+use crate::memory::{Cause, Published, Record};
+
+/// What is known of a machine's date.
+struct Known {
+    record: Option<Record>,
+    findings: Vec<Guard>,
+}
+
+impl EtcdCluster {
+    /// Its Machines that are there and its own.
+    pub(super) fn owned(&self) -> impl Iterator<Item = &EtcdMachine> {
+        self.machines.iter().filter(|machine| machine.owned)
+    }
+
+    /// Members that etcdadm-controller let go of: they vote still.
+    pub(super) fn unowned(&self) -> impl Iterator<Item = &EtcdMachine> {
+        self.machines.iter().filter(|machine| !machine.owned)
+    }
+}
+
+impl Case<'_> {
+    /// Publishes on etcd's Machines when they end: the memory of an agent that is gone.
+    pub(super) fn etcd_dates(&self, decision: &mut Decision) {
+        let Some(etcd) = &self.facts.etcd else { return };
+        if !self.opt_in.is_full() {
+            return;
+        }
+        for machine in etcd.owned().filter(|machine| !machine.deleting) {
+            let Known { record, findings } = self.known(machine);
+            for guard in findings {
+                decision.find_of(&machine.name, guard);
+            }
+            if let Some(record) = record
+                && !matches!(machine.published, Published::Foreign(_))
+                && machine.published != Published::Ours(record)
+            {
+                let machine = machine.name.clone();
+                decision.act(Action::Annotate { machine, record }, Reason::DateChanged);
+            }
+            if record.is_some_and(|record| self.is_left_out(machine, record.date)) {
+                decision.find_of(&machine.name, Guard::LeftOut);
+            }
+        }
+    }
+
+    /// The earlier of what the agent says and what is served; where one is lost, no later than before.
+    fn known(&self, machine: &EtcdMachine) -> Known {
+        let mut findings = Vec::new();
+        let old = match machine.published {
+            Published::Foreign(None) => {
+                findings.push(Guard::OverriddenByNoDate);
+                None
+            }
+            Published::Foreign(Some(date)) => {
+                let record = Some(Record { date, degraded: false });
+                return Known { record, findings: vec![Guard::Overridden] };
+            }
+            Published::Ours(record) | Published::Lost(record) => Some(record),
+            Published::Nothing => None,
+        };
+        let agent = machine.report.as_ref().ok_or(Guard::NoAgent).and_then(|report| {
+            let movement = self.usable(report, self.parameters.fresh_http)?;
+            let date = report.machine_rollout.as_ref().ok_or(Guard::Waiting)?.not_after;
+            Ok((date, movement))
+        });
+        let agent = agent.map_err(|guard| findings.push(guard)).ok();
+        let plausible = |date: &Timestamp| self.is_plausible(*date);
+        let agent = agent.filter(|(date, _)| plausible(date));
+        let served = machine.served.filter(plausible);
+        let (date, movement) = match (agent, served) {
+            (Some((date, movement)), Some(served)) => (date.min(served), movement),
+            (Some((date, _)), None) => (date, Movement::Earlier(Guard::NotServed)),
+            (None, Some(served)) => (served, Movement::Earlier(Guard::ServedOnly)),
+            (None, None) => {
+                findings.push(Guard::EtcdExpiryUnknown);
+                return Known { record: old, findings };
+            }
+        };
+        if let Movement::Earlier(guard @ (Guard::NotServed | Guard::ServedOnly)) = movement {
+            findings.push(guard);
+        }
+        let degraded = movement == Movement::Earlier(Guard::Degraded);
+        let record = match moved(Record { date, degraded }, old, movement) {
+            Ok(new) => new.or(old),
+            Err(guard) => {
+                findings.push(guard);
+                old
+            }
+        };
+        Known { record, findings }
+    }
+
+    /// Whether its replacement would be due as soon, or it is too young to tell (E4).
+    fn is_left_out(&self, machine: &EtcdMachine, date: Timestamp) -> bool {
+        date < after(machine.born, self.parameters.min_lifetime)
+            || machine.born > self.ago(self.parameters.birth)
+    }
+
+    /// When etcd has to be rolled, and why; `None` when nothing is known that would be renewed.
+    pub(super) fn etcd_start(&self) -> Option<(Start, Cause)> {
+        let etcd = self.facts.etcd.as_ref().filter(|_| self.opt_in.is_full())?;
+        let dates = || {
+            let living = etcd.owned().filter(|machine| !machine.deleting);
+            living.filter_map(|machine| Some((machine, self.known(machine).record?.date)))
+        };
+        let secret = etcd.secret.as_ref().map(|secret| secret.not_after);
+        let start = |date: Timestamp, cause| {
+            let ahead = self.opt_in.window() + self.parameters.lead;
+            (Start { from: before(date, ahead), deadline: date }, cause)
+        };
+        let counted = dates().filter(|(machine, date)| !self.is_left_out(machine, *date));
+        let machine = counted.map(|(_, date)| date).min();
+        let all = dates().map(|(_, date)| date).chain(secret).min();
+        [
+            machine.map(|date| start(date, Cause::MachineDue)),
+            secret.map(|date| start(date, Cause::SecretDue)),
+            all.and_then(|etcd| self.joined(etcd)),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(start, cause)| (start.from, *cause == Cause::Joined))
+    }
+
+    /// The start with the control plane, where etcd ends soon after it. Only KCP's own dates count: a node
+    /// of the control plane must not have etcd rolled (E1).
+    fn joined(&self, etcd: Timestamp) -> Option<(Start, Cause)> {
+        let control_plane = self.facts.control_plane.as_ref()?;
+        let living = control_plane.machines.iter().filter(|machine| !machine.deleting);
+        let date = living.filter_map(|machine| machine.own).min()?;
+        let ahead = control_plane.window(self.opt_in.window()) + self.parameters.lead;
+        let start = Start { from: before(date, ahead), deadline: date };
+        (etcd <= after(date, self.parameters.align)).then_some((start, Cause::Joined))
+    }
+
+    /// Whether etcd is to be rolled before the control plane is (C11).
+    pub(super) fn etcd_comes_first(&self) -> bool {
+        let begun = self.facts.etcd.as_ref().and_then(|etcd| etcd.intent.as_ref());
+        begun.is_some_and(|intent| intent.closed.is_none())
+            || self.etcd_start().is_some_and(|(start, _)| start.from <= self.now)
+    }
+}
+
+/// Whether the control plane uses the endpoints that etcd has.
+pub(super) fn has_endpoints_of(control_plane: &ControlPlane, etcd: &EtcdCluster) -> bool {
+    let EtcdPlace::External(endpoints) = &control_plane.etcd else { return false };
+    let set = |endpoints: &[String]| endpoints.iter().cloned().collect::<BTreeSet<_>>();
+    set(endpoints) == set(&etcd.endpoints)
+}
+
+/// Whether etcd and the control plane are at rest (E2).
+pub(super) fn is_quiet(etcd: &EtcdCluster, control_plane: &ControlPlane) -> bool {
+    etcd.ready
+        && etcd.owned().count() == etcd.replicas
+        && etcd.unowned().next().is_none()
+        && etcd.machines.iter().all(|machine| !machine.deleting)
+        && !etcd.upgrade_complete
+        && !etcd.upgrading
+        && !control_plane.is_rolling()
+        && control_plane.progress.ready
+        && control_plane.progress.observed
+        && has_endpoints_of(control_plane, etcd)
+}

@@ -1,0 +1,57 @@
+//! Whether a cluster is opted in, and with how many days.
+
+use crate::facts::Facts;
+use crate::parameters::{DAY, LEAST_DAYS};
+
+/// See the module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OptIn {
+    /// Nobody asked for anything.
+    No,
+    /// Somebody did, and the value cannot be followed.
+    Invalid,
+    /// Everything, with these days.
+    Full(i64),
+    /// The control plane's days were set by somebody else: its dates are published, and nothing else.
+    ControlPlaneOnly(i64),
+}
+
+impl OptIn {
+    /// What the annotation says, else what the control plane's own days do.
+    pub(super) fn of(facts: &Facts) -> Self {
+        let text = facts.cluster.opt_in.as_deref().map(str::trim);
+        match text {
+            None | Some("" | "false") => {
+                let Some(control_plane) = &facts.control_plane else { return Self::No };
+                let others =
+                    control_plane.days.filter(|days| Some(*days) != control_plane.our_days);
+                others.map_or(Self::No, Self::ControlPlaneOnly)
+            }
+            Some("true") => Self::Full(LEAST_DAYS),
+            Some(text) => {
+                let days = text.strip_suffix('d').unwrap_or(text).parse().ok();
+                let most = facts.cluster.shortest_lifetime_days.map_or(i64::MAX, |days| days / 2);
+                let days = days.filter(|days| (LEAST_DAYS..=most).contains(days));
+                days.map_or(Self::Invalid, Self::Full)
+            }
+        }
+    }
+
+    /// The days; 0 when nobody opted in.
+    const fn days(self) -> i64 {
+        match self {
+            Self::No | Self::Invalid => 0,
+            Self::Full(days) | Self::ControlPlaneOnly(days) => days,
+        }
+    }
+
+    /// The window before an expiry in which it is acted on, in seconds.
+    pub(super) const fn window(self) -> i64 {
+        self.days() * DAY
+    }
+
+    /// Whether etcd may be rolled.
+    pub(super) const fn is_full(self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+}

@@ -1,0 +1,231 @@
+//! One rollout of etcd: begun once, brought to its end whatever happens, and never twice (E5 to E12).
+
+use expiryd_api::Timestamp;
+
+use super::etcd::{has_endpoints_of, is_quiet};
+use super::{Action, Case, Decision, Guard, Reason, Start, after, before};
+use crate::facts::{ControlPlane, EtcdCluster, EtcdMachine};
+use crate::memory::{Cause, Intent};
+
+/// How long etcdadm-controller is given before it is asked to look again.
+const NUDGE_PAUSE: i64 = 30;
+
+/// How long everything has to be at rest before an upgrade that nobody finished is finished (E12).
+const UPGRADE_OVER: i64 = 3_600;
+
+impl Case<'_> {
+    /// Brings the rollout that was begun to its end, or begins one that is due.
+    pub(super) fn etcd_rollout(&self, decision: &mut Decision, gate: Option<Guard>) {
+        let (Some(etcd), Some(control_plane)) = (&self.facts.etcd, &self.facts.control_plane)
+        else {
+            return;
+        };
+        if let Some(intent) = etcd.intent.as_ref().filter(|intent| intent.closed.is_none()) {
+            self.go_on(etcd, control_plane, intent, decision, gate);
+        } else {
+            self.leftovers(etcd, control_plane, decision, gate);
+            self.begin(etcd, control_plane, decision, gate);
+        }
+    }
+
+    fn begin(
+        &self,
+        etcd: &EtcdCluster,
+        control_plane: &ControlPlane,
+        decision: &mut Decision,
+        gate: Option<Guard>,
+    ) {
+        let Some((start, cause)) = self.etcd_start() else { return };
+        decision.etcd_start = Some(start);
+        if gate.is_some() || start.from > self.now {
+            return;
+        }
+        if let Some(guard) = self.start_waits(etcd, control_plane, start) {
+            decision.find(guard);
+            return;
+        }
+        let enough = after(self.now, self.parameters.rollout);
+        if self.held_until(etcd).is_none_or(|held| held <= enough) {
+            if etcd.controller.may_restart {
+                self.restart(etcd, decision);
+            } else {
+                decision.find(Guard::StalePair);
+            }
+            return;
+        }
+        if cause == Cause::SecretDue && self.turn.refresh_secret_alone {
+            decision.act(Action::RefreshSecret, Reason::EtcdDue);
+            return;
+        }
+        let intent = Intent {
+            id: format!("{:x}", self.now.unix()),
+            cause,
+            uids: etcd.owned().map(|machine| machine.uid.clone()).collect(),
+            secret_not_after: etcd.secret.as_ref().map(|secret| secret.not_after),
+            at: self.now,
+            closed: None,
+        };
+        // Written ahead: the marks follow from it, once everything was read again.
+        decision.act(Action::RecordIntent(intent), Reason::EtcdDue);
+        decision.etcd_rolling = true;
+    }
+
+    /// Why a start that is due has to wait.
+    fn start_waits(
+        &self,
+        etcd: &EtcdCluster,
+        control_plane: &ControlPlane,
+        start: Start,
+    ) -> Option<Guard> {
+        let closed = etcd.intent.as_ref().and_then(|intent| intent.closed);
+        let urgent = before(start.deadline, self.parameters.urgent) <= self.now;
+        if !is_quiet(etcd, control_plane) {
+            Some(if start.deadline <= self.now { Guard::Expired } else { Guard::NotQuiet })
+        } else if etcd.replicas == 1 && !etcd.allow_single {
+            Some(Guard::SingleEtcd)
+        } else if closed.is_some_and(|closed| closed > self.ago(self.parameters.cool)) {
+            Some(Guard::Cooling)
+        } else if !self.turn.etcd && !urgent {
+            Some(Guard::Queued)
+        } else {
+            None
+        }
+    }
+
+    fn go_on(
+        &self,
+        etcd: &EtcdCluster,
+        control_plane: &ControlPlane,
+        intent: &Intent,
+        decision: &mut Decision,
+        gate: Option<Guard>,
+    ) {
+        // Nothing that we write has an effect while etcdadm-controller is paused.
+        if etcd.paused || etcd.deleting {
+            decision.etcd_rolling = true;
+            return;
+        }
+        let left: Vec<_> =
+            etcd.owned().filter(|machine| intent.uids.contains(&machine.uid)).collect();
+        if left.len() == intent.uids.len() {
+            self.before_effect(etcd, control_plane, intent, &left, decision, gate);
+        } else {
+            self.after_effect(etcd, control_plane, intent, &left, decision);
+        }
+    }
+
+    /// Nothing was let go of yet: the set of marks is completed, or taken back.
+    fn before_effect(
+        &self,
+        etcd: &EtcdCluster,
+        control_plane: &ControlPlane,
+        intent: &Intent,
+        left: &[&EtcdMachine],
+        decision: &mut Decision,
+        gate: Option<Guard>,
+    ) {
+        let rests = etcd.unowned().next().is_none() && !control_plane.is_rolling();
+        if gate.is_some() || !rests {
+            for machine in left.iter().filter(|machine| machine.mark.is_some()) {
+                let machine = machine.name.clone();
+                decision.act(Action::Unmark { machine }, Reason::RolloutWithdrawn);
+            }
+            self.close(intent, Reason::RolloutWithdrawn, decision);
+            return;
+        }
+        decision.etcd_rolling = !self.is_stuck(etcd, intent, decision);
+        let unmarked: Vec<_> =
+            left.iter().filter(|machine| machine.mark.as_ref() != Some(&intent.id)).collect();
+        let nudged = etcd.nudged_at.is_some_and(|at| at > self.ago(NUDGE_PAUSE));
+        if unmarked.is_empty() && nudged {
+            return;
+        }
+        // In one burst, and asked to be looked at last: one mark at a time would roll the control plane
+        // once for each.
+        for machine in unmarked {
+            let (machine, id) = (machine.name.clone(), intent.id.clone());
+            decision.act(Action::Mark { machine, id }, Reason::RolloutBegun);
+        }
+        decision.act(Action::Nudge { id: intent.id.clone() }, Reason::RolloutBegun);
+    }
+
+    /// Some are let go of: what was not marked by then is no part of it any more.
+    fn after_effect(
+        &self,
+        etcd: &EtcdCluster,
+        control_plane: &ControlPlane,
+        intent: &Intent,
+        left: &[&EtcdMachine],
+        decision: &mut Decision,
+    ) {
+        decision.etcd_rolling = !self.is_stuck(etcd, intent, decision);
+        let unmarked = |uid: &String| {
+            left.iter()
+                .any(|machine| machine.uid == *uid && machine.mark.as_ref() != Some(&intent.id))
+        };
+        let uids: Vec<_> = intent.uids.iter().filter(|uid| !unmarked(uid)).cloned().collect();
+        if uids.len() < intent.uids.len() {
+            let shrunk = Intent { uids, ..intent.clone() };
+            decision.act(Action::RecordIntent(shrunk), Reason::RolloutBegun);
+            return;
+        }
+        let standing = |machine: &EtcdMachine| machine.owned && !machine.deleting;
+        let whole =
+            etcd.machines.iter().filter(|machine| standing(machine)).count() == etcd.replicas;
+        if !left.is_empty() || !whole || !etcd.ready {
+            return;
+        }
+        let secret = etcd.secret.as_ref().map(|secret| secret.not_after);
+        if secret <= intent.secret_not_after {
+            // etcdadm-controller was killed between letting go of the last and making the pair anew.
+            decision.act(Action::RefreshSecret, Reason::SecretNotRefreshed);
+            decision.find(Guard::SecretNotRefreshed);
+            return;
+        }
+        let rests = !control_plane.is_rolling() && has_endpoints_of(control_plane, etcd);
+        if rests && etcd.unowned().next().is_none() && !etcd.upgrade_complete {
+            self.close(intent, Reason::RolloutOver, decision);
+        }
+    }
+
+    fn close(&self, intent: &Intent, reason: Reason, decision: &mut Decision) {
+        let closed = Intent { closed: Some(self.now), ..intent.clone() };
+        decision.act(Action::RecordIntent(closed), reason);
+    }
+
+    /// Whether no machine has made progress for too long.
+    fn is_stuck(&self, etcd: &EtcdCluster, intent: &Intent, decision: &mut Decision) -> bool {
+        let new = etcd.machines.iter().filter(|machine| !intent.uids.contains(&machine.uid));
+        let progress = new.map(|machine| machine.born).chain([intent.at]).max();
+        let stuck = progress < Some(self.ago(self.parameters.stuck));
+        if stuck {
+            decision.find(Guard::Stuck);
+        }
+        stuck
+    }
+
+    /// Members that stay although nothing goes on: they vote, so quorum is lost with fewer failures (E12).
+    fn leftovers(
+        &self,
+        etcd: &EtcdCluster,
+        control_plane: &ControlPlane,
+        decision: &mut Decision,
+        gate: Option<Guard>,
+    ) {
+        let youngest: Option<Timestamp> = etcd.owned().map(|machine| machine.born).max();
+        let since = |seconds| youngest.is_some_and(|born| born < self.ago(seconds));
+        if etcd.unowned().next().is_none() || !since(self.parameters.stuck) {
+            return;
+        }
+        decision.find(Guard::Leftovers);
+        let over = gate.is_none()
+            && since(UPGRADE_OVER)
+            && etcd.ready
+            && !etcd.upgrade_complete
+            && !control_plane.is_rolling()
+            && has_endpoints_of(control_plane, etcd);
+        if over && self.turn.finish_upgrades {
+            decision.act(Action::FinishUpgrade, Reason::UpgradeOver);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The pair that etcdadm-controller holds (E9).
+
+use super::*;
+use crate::facts::SecretPair;
+
+fn pair(name: &str, ends: i64, seen: i64) -> ClientPair {
+    ClientPair { sha256: name.to_owned(), not_after: day(ends), first_seen: day(seen) }
+}
+
+/// The Secret was refreshed ten days ago, and etcdadm-controller started before that: it holds the old pair,
+/// which ends in so many days.
+fn holding(ends: i64) -> Facts {
+    let mut facts = external();
+    let etcd = etcd(&mut facts);
+    etcd.pairs = vec![pair("old", ends, -300), pair("new", 355, -10)];
+    etcd.secret = Some(SecretPair { sha256: "new".to_owned(), not_after: day(355) });
+    facts
+}
+
+#[test]
+fn it_holds_the_earliest_of_the_pairs_that_the_secret_has_had_since_it_started() {
+    let pairs = [pair("a", 5, -400), pair("b", 100, -200), pair("c", 300, -30)];
+    let held = |started: Option<i64>| held_until(&pairs, started.map(day)).unwrap();
+    assert_eq!(held(Some(-10)), day(300));
+    assert_eq!(held(Some(-31)), day(100));
+    assert_eq!(held(Some(-201)), day(5));
+    assert_eq!(held(Some(-500)), day(5), "the first pair ever seen counts as held");
+    assert_eq!(held(None), day(5));
+    assert_eq!(held_until(&[], None), None);
+    // Five minutes for clocks that differ.
+    let started = |seconds| Some(Timestamp::from_unix(day(-30).unix() + seconds));
+    assert_eq!(held_until(&pairs, started(300)), Some(day(100)));
+    assert_eq!(held_until(&pairs, started(301)), Some(day(300)));
+}
+
+#[test]
+fn another_pair_in_the_secret_is_written_down() {
+    let mut facts = external();
+    etcd(&mut facts).secret = Some(SecretPair { sha256: "two".to_owned(), not_after: day(365) });
+    let expected = vec![pair("one", 100, -265), pair("two", 365, 0)];
+    assert_eq!(actions(&decided(&facts)), [Action::RecordPairs(expected)]);
+    // Twenty of them, and no more.
+    let many: Vec<_> = (0..25).map(|n| pair(&n.to_string(), 100 + n, n - 300)).collect();
+    etcd(&mut facts).pairs = many;
+    let [Action::RecordPairs(pairs), ..] = &actions(&decided(&facts))[..] else { panic!() };
+    assert_eq!((pairs.len(), pairs[19].sha256.as_str()), (20, "two"));
+}
+
+#[test]
+fn it_is_restarted_before_the_pair_that_it_holds_ends() {
+    assert_eq!(actions(&decided(&holding(9))), []);
+    let decision = decided(&holding(8));
+    assert_eq!(actions(&decision), [Action::RestartEtcdController]);
+    assert_eq!(decision.actions[0].reason, Reason::StalePair);
+    // Also when it has ended, and whatever else stands still.
+    let mut facts = holding(-1);
+    facts.cluster.paused = true;
+    assert_eq!(actions(&decided(&facts)), [Action::RestartEtcdController]);
+    let mut facts = holding(8);
+    facts.cluster.hold = true;
+    assert_eq!(actions(&decided(&facts)), [Action::RestartEtcdController]);
+}
+
+#[test]
+fn it_is_not_restarted_twice_in_an_hour_nor_between_a_mark_and_its_nudge() {
+    let mut facts = holding(8);
+    etcd(&mut facts).controller.restarted_at = Some(hours(0));
+    let decision = decided(&facts);
+    assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["stale-pair".to_owned()]));
+    etcd(&mut facts).controller.restarted_at = Some(hours(-1));
+    assert_eq!(actions(&decided(&facts)), [Action::RestartEtcdController]);
+    let turn = Turn { marks_pending: true, ..MY_TURN };
+    let decision = decide(&facts, &Parameters::default(), turn, NOW);
+    assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["stale-pair".to_owned()]));
+}
+
+#[test]
+fn without_the_right_to_restart_it_the_health_checks_are_skipped_and_people_are_told() {
+    let mut facts = holding(8);
+    etcd(&mut facts).controller.may_restart = false;
+    let decision = decided(&facts);
+    assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["stale-pair".to_owned()]));
+    etcd(&mut facts).pairs[0].not_after = day(1);
+    let decision = decided(&facts);
+    assert_eq!(actions(&decision), [Action::SkipHealthChecks(true)]);
+    etcd(&mut facts).skipped_health_checks = true;
+    assert_eq!(actions(&decided(&facts)), []);
+    // Somebody restarted it.
+    etcd(&mut facts).controller.started_at = Some(hours(-1));
+    assert_eq!(actions(&decided(&facts)), [Action::SkipHealthChecks(false)]);
+}
+
+#[test]
+fn who_did_not_opt_in_is_told_and_nothing_is_written() {
+    let mut facts = holding(8);
+    facts.cluster.opt_in = None;
+    (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (None, None);
+    for machine in &mut control_plane(&mut facts).machines {
+        machine.published = Published::Nothing;
+    }
+    for machine in &mut etcd(&mut facts).machines {
+        machine.published = Published::Nothing;
+    }
+    let decision = decided(&facts);
+    assert_eq!(actions(&decision), []);
+    assert_eq!(findings(&decision), ["not-opted-in", "stale-pair"]);
+}

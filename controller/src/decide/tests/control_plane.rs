@@ -1,0 +1,293 @@
+//! The dates of the control plane's Machines (C0 to C11).
+
+use super::*;
+
+fn with_first(change: impl FnOnce(&mut ControlPlaneMachine)) -> Facts {
+    let mut facts = stacked();
+    change(first(&mut facts));
+    facts
+}
+
+fn with_report(change: impl FnOnce(&mut Report)) -> Facts {
+    let mut facts = stacked();
+    change(first_report(&mut facts));
+    facts
+}
+
+fn says(facts: &mut Facts, days: i64) {
+    let expiry = Expiry { not_after: day(days), path: Some(APISERVER.to_owned()) };
+    first_report(facts).machine_rollout = Some(expiry);
+}
+
+#[test]
+fn the_agents_date_is_carried_to_the_machine() {
+    for published in [Published::Nothing, Published::Ours(ok(200)), Published::Lost(ok(200))] {
+        let facts = with_first(|machine| machine.published = published.clone());
+        assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(100))], "{published:?}");
+    }
+}
+
+#[test]
+fn c0_the_days_are_set_once_every_machine_has_a_date() {
+    let mut facts = stacked();
+    (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (None, None);
+    assert_eq!(actions(&decided(&facts)), [Action::SetDays(Some(7))]);
+    first(&mut facts).own = None;
+    first(&mut facts).published = Published::Nothing;
+    assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(100))]);
+    first(&mut facts).own = Some(day(90));
+    control_plane(&mut facts).topology_owned = true;
+    let decision = decided(&facts);
+    assert_eq!(actions(&decision), [annotate("cp-1", ok(100))]);
+    assert_eq!(findings(&decision), ["days-owned"]);
+}
+
+#[test]
+fn c0_days_of_somebody_else_are_kept_and_ours_follow() {
+    let mut facts = stacked();
+    facts.cluster.opt_in = Some("14d".to_owned());
+    assert_eq!(actions(&decided(&facts)), [Action::SetDays(Some(14))]);
+    control_plane(&mut facts).our_days = None;
+    assert_eq!(actions(&decided(&facts)), []);
+}
+
+#[test]
+fn c1_to_c4_without_a_report_to_use_a_machine_keeps_what_it_carries() {
+    type Change = fn(&mut Report);
+    let reports: [(&str, Change); 5] = [
+        ("stale", |report| report.observed_at = hours(-27)),
+        ("unsettled", |report| report.settled = false),
+        ("waiting", |report| report.status = Status::Waiting),
+        ("waiting", |report| report.machine_rollout = None),
+        ("role-mismatch", |report| report.status = Status::None),
+    ];
+    for (word, change) in reports {
+        let facts = with_report(|report| {
+            report.machine_rollout.as_mut().unwrap().not_after = day(50);
+            change(report);
+        });
+        let decision = decided(&facts);
+        assert_eq!(
+            (actions(&decision), findings(&decision)),
+            (vec![], vec![format!("cp-1: {word}")])
+        );
+    }
+    let states = [
+        ("no-node", NodeReport::NoNode),
+        ("unreachable", NodeReport::Unreachable),
+        ("no-agent", NodeReport::NoAgent),
+    ];
+    for (word, state) in states {
+        let decision = decided(&with_first(|machine| machine.report = state));
+        assert_eq!(
+            (actions(&decision), findings(&decision)),
+            (vec![], vec![format!("cp-1: {word}")])
+        );
+    }
+}
+
+#[test]
+fn c2_what_somebody_removed_is_put_back_without_a_report() {
+    let facts = with_first(|machine| {
+        machine.published = Published::Lost(ok(90));
+        machine.report = NodeReport::Unreachable;
+    });
+    assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(90))]);
+}
+
+#[test]
+fn c3_the_etcd_client_counts_once_the_secret_has_a_later_pair() {
+    let with = |file: i64, secret: i64| {
+        let mut facts = external();
+        first_report(&mut facts).etcd_rollout = Some(day(file));
+        etcd(&mut facts).secret.as_mut().unwrap().not_after = day(secret);
+        etcd(&mut facts).pairs[0].not_after = day(secret);
+        actions(&decided(&facts))
+    };
+    // The same pair: rolling the machine would install it again.
+    assert_eq!(with(60, 60), []);
+    assert_eq!(with(60, 61), []);
+    assert_eq!(with(60, 62), [annotate("cp-1", ok(60))]);
+    // It is not the first to end.
+    assert_eq!(with(120, 300), []);
+}
+
+#[test]
+fn c4_a_degraded_report_brings_a_date_forward_and_moves_none_later() {
+    let degraded = |days, published| {
+        let mut facts = with_report(|report| report.status = Status::Degraded);
+        says(&mut facts, days);
+        first(&mut facts).own = Some(day(300));
+        first(&mut facts).published = Published::Ours(published);
+        let decision = decided(&facts);
+        (actions(&decision), findings(&decision))
+    };
+    let record = |days| Record { date: day(days), degraded: true };
+    assert_eq!(degraded(90, ok(100)), (vec![annotate("cp-1", record(90))], vec![]));
+    assert_eq!(degraded(110, ok(100)), (vec![], vec!["cp-1: degraded".to_owned()]));
+    // One that was published from a report as degraded follows a renewal.
+    assert_eq!(degraded(110, record(100)), (vec![annotate("cp-1", record(110))], vec![]));
+}
+
+#[test]
+fn c4_a_degraded_report_may_lack_the_certificate_whose_date_is_kcps_own() {
+    let mut facts = with_report(|report| report.status = Status::Degraded);
+    first(&mut facts).own = Some(day(80));
+    let record = Record { date: day(80), degraded: true };
+    assert_eq!(actions(&decided(&facts)), [annotate("cp-1", record)]);
+}
+
+#[test]
+fn c5_a_machine_that_was_born_due_carries_nothing_and_our_days_are_taken_back() {
+    let mut facts = stacked();
+    first(&mut facts).born = day(-1);
+    says(&mut facts, 6);
+    first(&mut facts).published = Published::Nothing;
+    let decision = decided(&facts);
+    assert_eq!(actions(&decision), [Action::SetDays(None)]);
+    assert_eq!(findings(&decision), ["cp-1: born-due"]);
+    // With a day more to live than the window and a day, it is not.
+    first(&mut facts).born = hours(-1);
+    says(&mut facts, 9);
+    assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(9))]);
+}
+
+#[test]
+fn c6_what_it_is_rolled_for_is_written_down_before_it_is_due() {
+    let mut facts = stacked();
+    says(&mut facts, 7);
+    let entry = RolledFor { path: APISERVER.to_owned(), not_after: day(7), at: NOW };
+    assert_eq!(
+        actions(&decided(&facts)),
+        [Action::RecordRolledFor(vec![entry.clone()]), annotate("cp-1", ok(7))]
+    );
+    // Once is enough.
+    first(&mut facts).published = Published::Ours(ok(7));
+    control_plane(&mut facts).rolled_for = vec![entry];
+    assert_eq!(actions(&decided(&facts)), []);
+}
+
+#[test]
+fn c6_a_machine_that_was_rolled_for_a_certificate_and_has_it_still_is_not_rolled_again() {
+    let mut facts = stacked();
+    first(&mut facts).born = day(-40);
+    says(&mut facts, 7);
+    let mut entry = RolledFor { path: APISERVER.to_owned(), not_after: day(7), at: day(-41) };
+    control_plane(&mut facts).rolled_for = vec![entry.clone()];
+    let decision = decided(&facts);
+    assert_eq!(actions(&decision), [unannotate("cp-1")]);
+    assert_eq!(findings(&decision), ["cp-1: not-renewed"]);
+    // A person has seen to it.
+    facts.cluster.acknowledged = Some(entry.id());
+    assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(7))]);
+    // An older machine is the one to be rolled.
+    facts.cluster.acknowledged = None;
+    entry.at = day(-39);
+    control_plane(&mut facts).rolled_for = vec![entry.clone()];
+    assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(7))]);
+    // Another certificate, or a later one, is another matter.
+    (entry.at, entry.not_after) = (day(-41), day(6));
+    control_plane(&mut facts).rolled_for = vec![entry];
+    assert!(actions(&decided(&facts)).contains(&annotate("cp-1", ok(7))));
+}
+
+#[test]
+fn c7_a_report_from_the_future_may_bring_a_date_forward_and_no_more() {
+    let from_the_future = |days| {
+        let mut facts = with_report(|report| report.observed_at = hours(2));
+        says(&mut facts, days);
+        let decision = decided(&facts);
+        (actions(&decision), findings(&decision))
+    };
+    assert_eq!(from_the_future(90), (vec![annotate("cp-1", ok(90))], vec![]));
+    assert_eq!(from_the_future(110), (vec![], vec!["cp-1: implausible".to_owned()]));
+    for days in [-4_000, 8_000] {
+        let mut facts = stacked();
+        says(&mut facts, days);
+        let decision = decided(&facts);
+        assert_eq!(actions(&decision), [], "{days}");
+        assert_eq!(findings(&decision), ["cp-1: implausible"]);
+    }
+}
+
+#[test]
+fn c8_no_date_moves_later_and_none_is_taken_back_while_the_control_plane_is_rolled() {
+    type Change = fn(&mut ControlPlane);
+    let rolling: [Change; 4] = [
+        |control_plane| control_plane.progress.moving = true,
+        |control_plane| control_plane.progress.outdated = true,
+        |control_plane| control_plane.replicas = 2,
+        |control_plane| control_plane.machines[2].deleting = true,
+    ];
+    for change in rolling {
+        let mut facts = stacked();
+        says(&mut facts, 110);
+        change(control_plane(&mut facts));
+        let decision = decided(&facts);
+        assert_eq!(actions(&decision), []);
+        assert_eq!(findings(&decision), ["cp-1: rolling"]);
+        // The first value of a new machine is not later than any.
+        first(&mut facts).published = Published::Nothing;
+        assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(110))]);
+        // Nor is what is ours taken back.
+        first(&mut facts).published = Published::Ours(ok(7));
+        first(&mut facts).born = day(-1);
+        says(&mut facts, 7);
+        control_plane(&mut facts).our_days = None;
+        assert_eq!(actions(&decided(&facts)), []);
+    }
+}
+
+#[test]
+fn c9_a_persons_value_is_left_alone() {
+    let values = [("overridden", Some(day(3))), ("overridden-by-no-date", None)];
+    for (word, value) in values {
+        let decision = decided(&with_first(|m| m.published = Published::Foreign(value)));
+        assert_eq!(
+            (actions(&decision), findings(&decision)),
+            (vec![], vec![format!("cp-1: {word}")])
+        );
+    }
+    let mut facts = stacked();
+    says(&mut facts, 50);
+    control_plane(&mut facts).template_has_key = true;
+    let decision = decided(&facts);
+    assert_eq!(actions(&decision), []);
+    assert_eq!(findings(&decision), ["cp-1", "cp-2", "cp-3"].map(|m| format!("{m}: overridden")));
+}
+
+#[test]
+fn c11_a_late_opt_in_rolls_etcd_first_and_the_control_plane_with_it() {
+    let mut facts = external();
+    (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (None, None);
+    for machine in &mut control_plane(&mut facts).machines {
+        machine.published = Published::Nothing;
+        machine.own = Some(day(5));
+        machine.report = NodeReport::Of(report(5));
+    }
+    for machine in &mut etcd(&mut facts).machines {
+        machine.published = Published::Ours(ok(6));
+        machine.served = Some(day(6));
+        machine.report.as_mut().unwrap().machine_rollout.as_mut().unwrap().not_after = day(6);
+    }
+    let decision = decided(&facts);
+    assert!(!actions(&decision).iter().any(|action| matches!(action, Action::Annotate { .. })));
+    assert!(!actions(&decision).contains(&Action::SetDays(Some(7))));
+    assert!(findings(&decision).contains(&"etcd-first".to_owned()));
+    assert!(actions(&decision).iter().any(|action| matches!(action, Action::RecordIntent(_))));
+    // With less than two days left it waits for nothing.
+    for machine in &mut control_plane(&mut facts).machines {
+        machine.own = Some(day(1));
+        machine.report = NodeReport::Of(report(1));
+    }
+    let decision = decided(&facts);
+    assert!(actions(&decision).contains(&annotate("cp-1", ok(1))));
+}
+
+#[test]
+fn an_external_etcd_that_nobody_manages_is_told() {
+    let mut facts = external();
+    facts.etcd = None;
+    let decision = decided(&facts);
+    assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["etcd-unmanaged".into()]));
+}

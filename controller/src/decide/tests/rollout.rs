@@ -1,0 +1,335 @@
+//! One rollout of etcd, from its first write to its last (E2, E5 to E12).
+
+use super::*;
+use crate::memory::Cause;
+
+type Change = fn(&mut Facts);
+
+/// Etcd is due today, and nothing else is.
+fn due() -> Facts {
+    let mut facts = external();
+    let etcd = etcd(&mut facts);
+    for machine in &mut etcd.machines {
+        machine.published = Published::Ours(ok(8));
+        machine.report.as_mut().unwrap().machine_rollout =
+            Some(Expiry { not_after: day(8), path: None });
+        machine.served = Some(day(8));
+    }
+    for machine in &mut control_plane(&mut facts).machines {
+        machine.own = Some(day(900));
+        machine.report = NodeReport::Of(report(900));
+        machine.published = Published::Ours(ok(900));
+    }
+    facts
+}
+
+fn intent() -> Intent {
+    Intent {
+        id: format!("{:x}", NOW.unix()),
+        cause: Cause::MachineDue,
+        uids: ["uid-etcd-1", "uid-etcd-2", "uid-etcd-3"].map(str::to_owned).to_vec(),
+        secret_not_after: Some(day(100)),
+        at: NOW,
+        closed: None,
+    }
+}
+
+fn mark(machine: &str) -> Action {
+    Action::Mark { machine: machine.to_owned(), id: intent().id }
+}
+
+fn unmark(machine: &str) -> Action {
+    Action::Unmark { machine: machine.to_owned() }
+}
+
+fn nudge() -> Action {
+    Action::Nudge { id: intent().id }
+}
+
+fn closed() -> Action {
+    Action::RecordIntent(Intent { closed: Some(NOW), ..intent() })
+}
+
+/// The intent is written, and so many of its machines are marked.
+fn begun(marked: usize) -> Facts {
+    let mut facts = due();
+    let etcd = etcd(&mut facts);
+    etcd.intent = Some(intent());
+    for machine in etcd.machines.iter_mut().take(marked) {
+        machine.mark = Some(intent().id);
+    }
+    facts
+}
+
+/// All were replaced, and the old ones are gone.
+fn replaced() -> Facts {
+    let mut facts = begun(3);
+    let etcd = etcd(&mut facts);
+    for (n, machine) in etcd.machines.iter_mut().enumerate() {
+        *machine = EtcdMachine { born: hours(0), ..etcd_machine(&format!("new-{n}")) };
+        machine.published = Published::Nothing;
+    }
+    etcd.secret = Some(SecretPair { sha256: "two".to_owned(), not_after: day(365) });
+    etcd.pairs.push(ClientPair { sha256: "two".to_owned(), not_after: day(365), first_seen: NOW });
+    facts
+}
+
+/// Whether a rollout is begun.
+fn begins(decision: &Decision) -> bool {
+    actions(decision).iter().any(|action| matches!(action, Action::RecordIntent(_)))
+}
+
+fn of_etcd(decision: &Decision) -> Vec<Action> {
+    let dates = |action: &Action| matches!(action, Action::Annotate { .. });
+    actions(decision).into_iter().filter(|action| !dates(action)).collect()
+}
+
+#[test]
+fn a_rollout_is_written_down_before_anything_else() {
+    let decision = decided(&due());
+    assert_eq!(actions(&decision), [Action::RecordIntent(intent())]);
+    assert!(decision.etcd_rolling);
+}
+
+#[test]
+fn a_day_before_it_is_due_nothing_is_begun() {
+    let mut facts = due();
+    for machine in &mut etcd(&mut facts).machines {
+        machine.published = Published::Ours(ok(9));
+        machine.report.as_mut().unwrap().machine_rollout =
+            Some(Expiry { not_after: day(9), path: None });
+        machine.served = Some(day(9));
+    }
+    assert_eq!(actions(&decided(&facts)), []);
+}
+
+#[test]
+fn e2_nothing_is_begun_unless_etcd_and_the_control_plane_are_at_rest() {
+    let changes: [Change; 13] = [
+        |facts| etcd(facts).ready = false,
+        |facts| etcd(facts).replicas = 4,
+        |facts| etcd(facts).machines[2].owned = false,
+        |facts| etcd(facts).machines[2].deleting = true,
+        |facts| etcd(facts).upgrade_complete = true,
+        |facts| etcd(facts).upgrading = true,
+        |facts| etcd(facts).endpoints.push("https://192.0.2.9:2379".to_owned()),
+        |facts| control_plane(facts).progress.moving = true,
+        |facts| control_plane(facts).progress.outdated = true,
+        |facts| control_plane(facts).progress.ready = false,
+        |facts| control_plane(facts).progress.observed = false,
+        |facts| control_plane(facts).machines[2].deleting = true,
+        |facts| control_plane(facts).replicas = 2,
+    ];
+    for (n, change) in changes.iter().enumerate() {
+        let mut facts = due();
+        change(&mut facts);
+        let decision = decided(&facts);
+        assert_eq!(of_etcd(&decision), [], "change {n}");
+        assert!(findings(&decision).contains(&"not-quiet".to_owned()), "change {n}");
+    }
+}
+
+#[test]
+fn g6_what_has_ended_and_cannot_be_rolled_is_for_people() {
+    let mut facts = due();
+    for machine in &mut etcd(&mut facts).machines {
+        machine.published = Published::Ours(ok(-1));
+        machine.report.as_mut().unwrap().machine_rollout =
+            Some(Expiry { not_after: day(-1), path: None });
+        machine.served = Some(day(-1));
+    }
+    etcd(&mut facts).ready = false;
+    let decision = decided(&facts);
+    assert_eq!((of_etcd(&decision), findings(&decision)), (vec![], vec!["expired".to_owned()]));
+}
+
+#[test]
+fn e5_two_rollouts_are_a_day_apart() {
+    let mut facts = due();
+    etcd(&mut facts).intent = Some(Intent { closed: Some(hours(-23)), ..intent() });
+    let decision = decided(&facts);
+    assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["cooling".to_owned()]));
+    etcd(&mut facts).intent = Some(Intent { closed: Some(hours(-24)), ..intent() });
+    assert_eq!(actions(&decided(&facts))[0], Action::RecordIntent(intent()));
+}
+
+#[test]
+fn only_one_cluster_has_its_turn_unless_less_than_two_days_are_left() {
+    let not_yet = Turn { etcd: false, ..MY_TURN };
+    let decision = decide(&due(), &Parameters::default(), not_yet, NOW);
+    assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["queued".to_owned()]));
+    let mut facts = due();
+    etcd(&mut facts).machines[0].served = Some(day(2));
+    let decision = decide(&facts, &Parameters::default(), not_yet, NOW);
+    assert!(begins(&decision));
+}
+
+#[test]
+fn e8_the_secret_alone_can_be_refreshed_alone() {
+    let mut facts = due();
+    for machine in &mut etcd(&mut facts).machines {
+        machine.published = Published::Ours(ok(100));
+        machine.report = etcd_machine("x").report;
+        machine.served = Some(day(100));
+    }
+    etcd(&mut facts).secret.as_mut().unwrap().not_after = day(8);
+    etcd(&mut facts).pairs[0].not_after = day(8);
+    assert!(begins(&decided(&facts)));
+    let alone = Turn { refresh_secret_alone: true, ..MY_TURN };
+    let decision = decide(&facts, &Parameters::default(), alone, NOW);
+    assert_eq!(actions(&decision), [Action::RefreshSecret]);
+}
+
+#[test]
+fn e9_nothing_is_begun_with_a_pair_that_ends_before_the_rollout_can_be_over() {
+    let mut facts = due();
+    etcd(&mut facts).pairs[0].not_after = hours(4);
+    etcd(&mut facts).secret.as_mut().unwrap().not_after = hours(4);
+    assert_eq!(actions(&decided(&facts)), [Action::RestartEtcdController]);
+    etcd(&mut facts).controller.may_restart = false;
+    let decision = decided(&facts);
+    assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["stale-pair".to_owned()]));
+    // Without a Secret nothing is known of the pair.
+    etcd(&mut facts).secret = None;
+    etcd(&mut facts).pairs.clear();
+    assert_eq!(of_etcd(&decided(&facts)), []);
+}
+
+#[test]
+fn e10_an_etcd_of_one_machine_is_not_rolled_unless_somebody_allows_it() {
+    let mut facts = due();
+    etcd(&mut facts).replicas = 1;
+    etcd(&mut facts).machines.truncate(1);
+    let decision = decided(&facts);
+    assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["single-etcd".to_owned()]));
+    etcd(&mut facts).allow_single = true;
+    assert!(begins(&decided(&facts)));
+}
+
+#[test]
+fn e7_after_a_crash_the_set_of_marks_is_completed() {
+    for marked in 0..3 {
+        let missing = ["etcd-1", "etcd-2", "etcd-3"][marked..].iter().map(|name| mark(name));
+        let expected: Vec<_> = missing.chain([nudge()]).collect();
+        assert_eq!(actions(&decided(&begun(marked))), expected);
+    }
+}
+
+#[test]
+fn e6_it_is_nudged_again_every_half_minute_until_a_machine_is_let_go_of() {
+    let mut facts = begun(3);
+    etcd(&mut facts).nudged_at = Some(Timestamp::from_unix(NOW.unix() - 29));
+    assert_eq!(actions(&decided(&facts)), []);
+    etcd(&mut facts).nudged_at = Some(Timestamp::from_unix(NOW.unix() - 30));
+    assert_eq!(actions(&decided(&facts)), [nudge()]);
+    etcd(&mut facts).machines[0].owned = false;
+    assert_eq!(actions(&decided(&facts)), []);
+}
+
+#[test]
+fn e7_a_set_of_marks_that_may_not_take_effect_any_more_is_taken_back() {
+    let changes: [Change; 5] = [
+        |facts| facts.cluster.hold = true,
+        |facts| facts.cluster.opt_in = Some("never".to_owned()),
+        |facts| facts.cluster.paused = true,
+        |facts| control_plane(facts).progress.moving = true,
+        |facts| {
+            let mut other = etcd_machine("other");
+            other.owned = false;
+            etcd(facts).machines.push(other);
+        },
+    ];
+    for change in changes {
+        let mut facts = begun(2);
+        change(&mut facts);
+        let all = actions(&decided(&facts));
+        let expected = [unmark("etcd-1"), unmark("etcd-2"), closed()];
+        assert!(all.ends_with(&expected), "{all:?}");
+        assert!(!all.contains(&nudge()));
+    }
+}
+
+#[test]
+fn g1_nothing_is_written_while_etcdadm_controller_is_paused() {
+    let mut facts = begun(2);
+    etcd(&mut facts).paused = true;
+    let decision = decided(&facts);
+    assert_eq!(actions(&decision), []);
+    assert!(decision.etcd_rolling);
+}
+
+#[test]
+fn e7_once_one_is_let_go_of_what_is_not_marked_is_no_part_of_it() {
+    let mut facts = begun(2);
+    etcd(&mut facts).machines[0].owned = false;
+    let uids = vec!["uid-etcd-1".to_owned(), "uid-etcd-2".to_owned()];
+    assert_eq!(of_etcd(&decided(&facts)), [Action::RecordIntent(Intent { uids, ..intent() })]);
+}
+
+#[test]
+fn e7_no_machine_outside_of_the_intent_is_ever_marked() {
+    let mut facts = begun(3);
+    etcd(&mut facts).machines[0].owned = false;
+    let mut new = etcd_machine("new");
+    new.born = hours(0);
+    etcd(&mut facts).machines.push(new);
+    assert_eq!(of_etcd(&decided(&facts)), []);
+}
+
+#[test]
+fn e11_it_is_over_when_all_are_replaced_and_the_control_plane_has_followed() {
+    assert_eq!(of_etcd(&decided(&replaced())), [closed()]);
+    let changes: [Change; 6] = [
+        |facts| etcd(facts).ready = false,
+        |facts| etcd(facts).replicas = 4,
+        |facts| etcd(facts).machines[0].owned = false,
+        |facts| etcd(facts).upgrade_complete = true,
+        |facts| control_plane(facts).progress.moving = true,
+        |facts| etcd(facts).endpoints.clear(),
+    ];
+    for (n, change) in changes.iter().enumerate() {
+        let mut facts = replaced();
+        change(&mut facts);
+        let decision = decided(&facts);
+        assert_eq!((of_etcd(&decision), decision.etcd_rolling), (vec![], true), "change {n}");
+    }
+}
+
+#[test]
+fn e11_a_secret_that_was_not_refreshed_is() {
+    let mut facts = replaced();
+    etcd(&mut facts).secret = Some(SecretPair { sha256: "one".to_owned(), not_after: day(100) });
+    etcd(&mut facts).pairs.truncate(1);
+    let decision = decided(&facts);
+    assert_eq!(of_etcd(&decision), [Action::RefreshSecret]);
+    assert_eq!(decision.actions.last().unwrap().reason, Reason::SecretNotRefreshed);
+}
+
+#[test]
+fn e11_without_progress_for_two_hours_its_place_in_the_queue_is_free() {
+    let mut facts = begun(3);
+    etcd(&mut facts).intent.as_mut().unwrap().at = hours(-3);
+    etcd(&mut facts).machines[0].owned = false;
+    let decision = decided(&facts);
+    assert!(!decision.etcd_rolling && findings(&decision).contains(&"stuck".to_owned()));
+    let mut new = etcd_machine("new");
+    new.born = hours(-1);
+    etcd(&mut facts).machines.push(new);
+    assert!(decided(&facts).etcd_rolling);
+}
+
+#[test]
+fn e12_members_that_stay_are_told_and_an_upgrade_that_is_over_can_be_finished() {
+    let mut facts = due();
+    let mut left = etcd_machine("left");
+    left.owned = false;
+    etcd(&mut facts).machines.push(left);
+    let decision = decided(&facts);
+    assert_eq!(findings(&decision), ["not-quiet", "leftovers"]);
+    assert_eq!(actions(&decision), []);
+    let finish = Turn { finish_upgrades: true, ..MY_TURN };
+    let with = |facts: &Facts| actions(&decide(facts, &Parameters::default(), finish, NOW));
+    assert_eq!(with(&facts), [Action::FinishUpgrade]);
+    control_plane(&mut facts).progress.moving = true;
+    assert_eq!(with(&facts), []);
+}

@@ -1,0 +1,221 @@
+//! Everything that a decision about one cluster rests on, as plain data.
+//!
+//! Nothing here knows Kubernetes: what an absent object or a wrong text means has been settled by
+//! `observe`, and each field can only hold what a decision may meet.
+
+use expiryd_api::{Status, Timestamp};
+
+use crate::memory::{ClientPair, Intent, Published, RolledFor};
+
+/// One cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Cluster API's Cluster.
+    pub cluster: Cluster,
+    /// Its KubeadmControlPlane; `None` for any other kind of control plane.
+    pub control_plane: Option<ControlPlane>,
+    /// Its EtcdadmCluster, where etcd runs on machines of its own.
+    pub etcd: Option<EtcdCluster>,
+}
+
+/// Cluster API's Cluster, and what people say on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// `expiryd.dev/rollout-before-expiry` here, else on EKS Anywhere's Cluster.
+    pub opt_in: Option<String>,
+    /// `expiryd.dev/hold` is `true`.
+    pub hold: bool,
+    /// `expiryd.dev/acknowledge`.
+    pub acknowledged: Option<String>,
+    /// It, or EKS Anywhere's Cluster, is paused.
+    pub paused: bool,
+    /// It is being deleted.
+    pub deleting: bool,
+    /// The whole lifetime, in days, of the shortest-lived leaf that was seen in it.
+    pub shortest_lifetime_days: Option<i64>,
+}
+
+/// The KubeadmControlPlane (KCP).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ControlPlane {
+    /// It is being deleted.
+    pub deleting: bool,
+    /// `cluster.x-k8s.io/paused` is on it.
+    pub paused: bool,
+    /// Its strategy is EKS Anywhere's `InPlace`, which replaces no machine.
+    pub in_place: bool,
+    /// Another owner, such as a ClusterClass's topology, writes its spec.
+    pub topology_owned: bool,
+    /// Its days before expiry; 0 counts as none.
+    pub days: Option<i64>,
+    /// Those that we set, as `expiryd.dev/kcp-days` says.
+    pub our_days: Option<i64>,
+    /// The template of its Machines has Cluster API's key, so KCP overwrites ours.
+    pub template_has_key: bool,
+    /// How many Machines it wants.
+    pub replicas: usize,
+    /// What it says of its own work.
+    pub progress: Progress,
+    /// Where its etcd is.
+    pub etcd: EtcdPlace,
+    /// What it was rolled for.
+    pub rolled_for: Vec<RolledFor>,
+    /// Its Machines, also those that are being deleted.
+    pub machines: Vec<ControlPlaneMachine>,
+}
+
+/// What KCP says of its work. Its status alone is stale while it is frozen, so Machines are counted, too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// One of RollingOut, ScalingUp, ScalingDown is not False.
+    pub moving: bool,
+    /// `MachinesSpecUpToDate` is False.
+    pub outdated: bool,
+    /// All its Machines are ready, at its version.
+    pub ready: bool,
+    /// Its status is of its current generation.
+    pub observed: bool,
+}
+
+/// Where the etcd of a control plane is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum EtcdPlace {
+    /// On the control plane's machines.
+    #[default]
+    Stacked,
+    /// Elsewhere, at these endpoints.
+    External(Vec<String>),
+}
+
+/// A Machine of the control plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlPlaneMachine {
+    /// Its name.
+    pub name: String,
+    /// The earliest of its and its Node's creation and `expiryd.dev/first-seen`: a move makes Machines
+    /// anew.
+    pub born: Timestamp,
+    /// It is being deleted.
+    pub deleting: bool,
+    /// Cluster API's key on it, and whose it is.
+    pub published: Published,
+    /// KCP's own date, from its KubeadmConfig.
+    pub own: Option<Timestamp>,
+    /// Its Node's report.
+    pub report: NodeReport,
+}
+
+/// What is known through a Machine's Node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeReport {
+    /// The Machine has no Node, or one with another providerID.
+    NoNode,
+    /// The workload cluster was not heard.
+    Unreachable,
+    /// Its Node has no annotations of an agent.
+    NoAgent,
+    /// What the agent says there.
+    Of(Report),
+}
+
+/// What an agent says of its machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// When the machine was observed.
+    pub observed_at: Timestamp,
+    /// What the report is worth.
+    pub status: Status,
+    /// Whether it has settled.
+    pub settled: bool,
+    /// What a rollout of this Machine renews first, and the path it is at, where that is said.
+    pub machine_rollout: Option<Expiry>,
+    /// What only a rollout of etcd renews.
+    pub etcd_rollout: Option<Timestamp>,
+}
+
+/// When a certificate ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expiry {
+    /// The date.
+    pub not_after: Timestamp,
+    /// The file it is in.
+    pub path: Option<String>,
+}
+
+/// The EtcdadmCluster, and what etcdadm-controller (EC) says and holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EtcdCluster {
+    /// It is being deleted.
+    pub deleting: bool,
+    /// `cluster.x-k8s.io/paused` is on it, which stops EC.
+    pub paused: bool,
+    /// How many machines it wants.
+    pub replicas: usize,
+    /// `status.ready`, all replicas healthy, and the status is of the current generation.
+    pub ready: bool,
+    /// `controlplane.cluster.x-k8s.io/upgrade-complete` is on it.
+    pub upgrade_complete: bool,
+    /// `etcdcluster.cluster.x-k8s.io/upgrading` is on it.
+    pub upgrading: bool,
+    /// `status.endpoints`.
+    pub endpoints: Vec<String>,
+    /// `expiryd.dev/allow-single-etcd` is `true`.
+    pub allow_single: bool,
+    /// When we last had EC look.
+    pub nudged_at: Option<Timestamp>,
+    /// The rollout that we started last.
+    pub intent: Option<Intent>,
+    /// The client pairs that the Secret has had.
+    pub pairs: Vec<ClientPair>,
+    /// The pair in the Secret `<c>-apiserver-etcd-client`.
+    pub secret: Option<SecretPair>,
+    /// `healthcheck-retries` that we replaced, to be put back.
+    pub skipped_health_checks: bool,
+    /// The program itself.
+    pub controller: EtcdController,
+    /// Its Machines: owned ones, and those that it let go of and that are members still.
+    pub machines: Vec<EtcdMachine>,
+}
+
+/// The client certificate in the Secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretPair {
+    /// SHA-256 of its DER, in hexadecimal.
+    pub sha256: String,
+    /// When it ends.
+    pub not_after: Timestamp,
+}
+
+/// The pods of etcdadm-controller.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EtcdController {
+    /// When the container that runs now was started, the oldest of several; `None` when nobody can see.
+    pub started_at: Option<Timestamp>,
+    /// Whether we may evict its pods.
+    pub may_restart: bool,
+    /// When we restarted it last.
+    pub restarted_at: Option<Timestamp>,
+}
+
+/// A Machine of etcd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdMachine {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// As [`ControlPlaneMachine::born`], without a Node.
+    pub born: Timestamp,
+    /// It is being deleted.
+    pub deleting: bool,
+    /// The EtcdadmCluster owns it. One that is not owned any more is to be removed.
+    pub owned: bool,
+    /// The intent whose mark its EtcdadmConfig carries.
+    pub mark: Option<String>,
+    /// Cluster API's key on it, which its core ignores there, and whose it is.
+    pub published: Published,
+    /// What its agent says.
+    pub report: Option<Report>,
+    /// When the leaf that it serves at :2379 ends.
+    pub served: Option<Timestamp>,
+}

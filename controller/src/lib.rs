@@ -1,0 +1,10 @@
+//! expiryd-controller: reads every agent, carries their dates to the Machines of Cluster API, and has etcd
+//! rolled first and each machine once, by the controllers that people have already.
+//!
+//! The way of the data, each module using only those before it: [`parameters`] and [`memory`], the [`facts`]
+//! of one cluster, what to [`decide`].
+
+pub mod parameters;
+pub mod memory;
+pub mod facts;
+pub mod decide;
