@@ -145,7 +145,7 @@ impl<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static> Agent<F> {
         let same_host = config.host_root == self.config.host_root;
         // What the Node was told already is not told again for a reload.
         let restart_publisher = config.node != self.config.node || !same_host;
-        self.reporter.reconfigure(&config, same_host);
+        self.reporter.reconfigure(&config, &self.config);
         self.config = config;
         {
             let mut before = lock(&self.observer);

@@ -70,6 +70,15 @@ pub struct LayoutOverrides {
 }
 
 impl LayoutOverrides {
+    /// Whether these say the same of what the machine is and where its PKI is; sources may differ.
+    pub fn is_as(&self, other: &Self) -> bool {
+        let machine = |of: &Self| {
+            let places = (of.control_plane_pki.clone(), of.etcd_pki.clone());
+            (of.role, of.etcd_topology, places)
+        };
+        machine(self) == machine(other)
+    }
+
     /// Whether the configuration adds a source that a file of this path could belong to.
     pub fn covers(&self, path: &HostPath) -> bool {
         self.sources.iter().any(|source| source.covers(path))

@@ -55,6 +55,8 @@ pub struct Inventory {
     pub certificates: Vec<CertificateEntry>,
     /// By path.
     pub problems: Vec<ActiveProblem>,
+    /// How often since the start a file was given up that such a machine cannot be without.
+    pub forgotten: u64,
 }
 
 /// Turns one scan after another into what is believed.
@@ -99,12 +101,20 @@ impl Stabilizer {
         }
     }
 
-    /// Goes on with another configuration: what the machine is may now be seen otherwise. Files that
+    /// Goes on with another configuration: unless it says the same of the `layout`, what the machine is may
+    /// now be seen otherwise. Files that
     /// the configuration added before and that are not `configured` now are forgotten.
-    pub fn reconfigure(&mut self, timing: Timing, configured: impl Fn(&HostPath) -> bool) {
+    pub fn reconfigure(
+        &mut self,
+        timing: Timing,
+        same_layout: bool,
+        configured: impl Fn(&HostPath) -> bool,
+    ) {
         self.timing = timing;
-        self.role = None;
-        self.etcd_topology = None;
+        if !same_layout {
+            self.role = None;
+            self.etcd_topology = None;
+        }
         self.good.forget_unless(configured);
     }
 
@@ -120,7 +130,9 @@ impl Stabilizer {
         let needed = self.needed(&scan, role);
         let Observed { stale, gone, problems: more } = self.good.observe(
             &scan,
-            |path| needed.iter().flatten().any(|needed| needed == path),
+            |path| {
+                needed.iter().flatten().any(|needed| needed == path) || scan.layout.is_wanted(path)
+            },
             self.changed_at,
             now.monotonic,
             self.timing,
@@ -143,6 +155,7 @@ impl Stabilizer {
             settled: self.settled,
             certificates,
             problems: self.activate(problems, now.wall),
+            forgotten: self.good.forgotten(),
         }
     }
 

@@ -67,6 +67,9 @@ impl Kubeconfig {
         let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
         let text = std::str::from_utf8(bytes)
             .map_err(|_| "it is not a valid kubeconfig: it is not UTF-8 text")?;
+        if !document::is_small(bytes) {
+            return Err("it has more fields than any kubeconfig has; it is not read");
+        }
         document::read(text)
             .and_then(|root| Self::of(root.map()?))
             .map_err(|_| "it is not a valid kubeconfig; it may be truncated or still being written")

@@ -10,6 +10,8 @@ mod evidence;
 pub mod known_files;
 mod operating_system;
 
+use std::collections::BTreeSet;
+
 use expiryd_api::{EtcdTopology, Role, SourceKind};
 
 use crate::config::{ConfiguredSource, LayoutOverrides, Place};
@@ -82,6 +84,11 @@ pub struct Layout {
     pub problems: Vec<Problem>,
     /// Directories that could not be listed: what is in them is not known to be gone.
     pub unlisted: Vec<HostPath>,
+    /// Files that were looked up by their names and are not there, although their directory could not be
+    /// listed.
+    pub absent: BTreeSet<HostPath>,
+    /// Files and directories that the configuration or a kubeconfig names and that are not there.
+    pub wanted: BTreeSet<HostPath>,
     /// Where the control plane's PKI is, there or not.
     pub control_plane_pki: HostPath,
     /// Where etcd's PKI is, there or not.
@@ -118,7 +125,14 @@ impl Layout {
 
     /// Whether a file is in a directory that could not be listed: it may be there, whatever was found.
     pub fn is_unlisted(&self, path: &HostPath) -> bool {
-        self.unlisted.iter().any(|directory| path.beneath(directory).is_some())
+        !self.absent.contains(path)
+            && self.unlisted.iter().any(|directory| path.beneath(directory).is_some())
+    }
+
+    /// Whether a file that is not there is named by the configuration or a kubeconfig, by itself or with
+    /// its directory.
+    pub fn is_wanted(&self, path: &HostPath) -> bool {
+        self.wanted.iter().any(|wanted| path == wanted || path.beneath(wanted).is_some())
     }
 }
 
@@ -156,7 +170,8 @@ pub fn detect(root: &HostRoot, overrides: &LayoutOverrides, limit: usize) -> Lay
     places
         .extend([&overrides.control_plane_pki, &overrides.etcd_pki].into_iter().flatten().cloned());
     places.extend(overrides.sources.iter().filter_map(directory));
-    let Discovered { sources, problems, unlisted, mut watched } = discovery.finish();
+    let Discovered { sources, problems, unlisted, absent, wanted, mut watched } =
+        discovery.finish();
     // Once the machine is known, directories that its role never has are not waited for: their
     // nearest parent would be /etc or /var/lib, where every file that is opened is an event.
     if matches!(role, Role::ControlPlane | Role::Etcd) {
@@ -172,6 +187,8 @@ pub fn detect(root: &HostRoot, overrides: &LayoutOverrides, limit: usize) -> Lay
         sources,
         problems,
         unlisted,
+        absent,
+        wanted,
         control_plane_pki: control_plane,
         etcd_pki: etcd,
         watched,

@@ -23,8 +23,16 @@ pub fn build(
     publications: Vec<Publication>,
     now: Timestamp,
 ) -> Report {
-    let Inventory { os, hostname, role, etcd_topology, settled, certificates, mut problems } =
-        inventory;
+    let Inventory {
+        os,
+        hostname,
+        role,
+        etcd_topology,
+        settled,
+        certificates,
+        mut problems,
+        forgotten,
+    } = inventory;
     problems.extend(of_agent);
     problems.sort_by(|a, b| a.problem.cmp(&b.problem));
     let earliest = first(&certificates, |c| c.counted);
@@ -48,6 +56,7 @@ pub fn build(
         certificates,
         problems,
         publications,
+        forgotten,
     }
 }
 

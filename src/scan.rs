@@ -96,6 +96,7 @@ impl Scanner {
             } else {
                 let why = format!("its client-certificate is {path}, and {}", ReadError::NotFound);
                 layout.problems.push(Problem::new(&kubeconfig, Reason::NotFound, why));
+                layout.wanted.insert(path);
             }
         }
     }

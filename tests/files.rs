@@ -378,3 +378,34 @@ fn names_and_targets_that_would_play_tricks_are_shown_as_bytes_everywhere() {
     let series: std::collections::BTreeSet<_> = series.collect();
     assert_eq!(series.len(), 2, "two names are two series");
 }
+
+#[test]
+fn a_kubeconfig_with_more_fields_than_any_has_is_not_read() {
+    let host = node_with(|host| {
+        for (name, text) in [
+            ("users", format!("users: [{}]\n", "{},".repeat(340_000))),
+            ("list", format!("[{}", "a,".repeat(500_000))),
+            ("map", format!("[{}", "a: b,".repeat(170_000))),
+            ("lines", "- a\n".repeat(250_000)),
+            ("keys", "? a\n".repeat(250_000)),
+        ] {
+            host.write(&format!("opt/{name}.conf"), text);
+        }
+    });
+    let report = host.report(&[
+        "--source",
+        "kubeconfig:/opt/users.conf",
+        "--source",
+        "kubeconfig:/opt/list.conf",
+        "--source",
+        "kubeconfig:/opt/map.conf",
+        "--source",
+        "kubeconfig:/opt/lines.conf",
+        "--source",
+        "kubeconfig:/opt/keys.conf",
+    ]);
+    let names = ["keys", "lines", "list", "map", "users"];
+    assert_eq!(problems(&report), names.map(|name| format!("/opt/{name}.conf bad-kubeconfig")));
+    let message = report["problems"][0]["message"].as_str().unwrap();
+    assert!(message.contains("more fields than any kubeconfig has"), "{message}");
+}

@@ -218,6 +218,40 @@ fn after_a_restart_the_nodes_dates_move_no_later_whatever_hides_the_earliest() {
 }
 
 #[test]
+fn an_answer_that_is_no_node_passes_for_none_without_dates() {
+    let server = ApiServer::start();
+    let host = control_plane(&server);
+    let apiserver = "etc/kubernetes/pki/apiserver.crt";
+    host.write(apiserver, CertificateBuilder::leaf("20261224000000Z").pem());
+    let agent = Agent::start(&host, AT_ONCE);
+    server.when("the date", |node| node[EXPIRY] == "2026-12-24T00:00:00Z");
+    drop(agent);
+    hide(&host, "torn");
+    server.instead(&[
+        Instead::Say("<html>welcome</html>"),
+        Instead::Say(""),
+        Instead::Say(r#"{"kind": "Status", "metadata": {}}"#),
+    ]);
+    let agent = Agent::start(&host, AT_ONCE);
+    let failing = publication_when(&agent, "failing");
+    assert!(failing["message"].as_str().unwrap().contains("is not the Node cp-1"), "{failing}");
+    publication_when(&agent, "accepted");
+    let held = server.annotations();
+    assert_eq!(held[EXPIRY], "2026-12-24T00:00:00Z");
+    assert_eq!(held["expiryd.dev/held"], "true");
+}
+
+#[test]
+fn a_whole_answer_counts_however_the_connection_ends() {
+    let server = ApiServer::start();
+    let host = control_plane(&server);
+    server.instead(&[Instead::NoGoodbye]);
+    let agent = Agent::start(&host, AT_ONCE);
+    publication_when(&agent, "accepted");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
 fn an_agent_that_can_never_read_everything_follows_a_renewal() {
     let server = ApiServer::start();
     let host = control_plane(&server);

@@ -75,6 +75,10 @@ pub struct ExpiryReport<C = Vec<ReportedCertificate<'static>>, P = Vec<ReportedP
     pub problems: P,
     /// How the publishers that talk to others get on.
     pub publications: Vec<Publication>,
+    /// How often since its start the agent gave up remembering a file that the machine cannot be without.
+    /// For its publishers; nobody else is told.
+    #[serde(skip)]
+    pub forgotten: u64,
 }
 
 impl<C, P> ExpiryReport<C, P> {

@@ -35,6 +35,8 @@ pub fn report(certificate: &[u8], authority: &[u8], kubeconfig: &[u8]) -> Report
             sources: Vec::new(),
             problems: Vec::new(),
             unlisted: Vec::new(),
+            absent: Default::default(),
+            wanted: Default::default(),
             control_plane_pki: HostPath::root().join("etc/kubernetes/pki"),
             etcd_pki: HostPath::root().join("etc/etcd/pki"),
             watched: Vec::new(),

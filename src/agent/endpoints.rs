@@ -28,13 +28,19 @@ const BACKLOG: u32 = 4096;
 /// for its first word while another one floods the agent.
 const SILENT: usize = 3_072;
 
-/// Descriptors for all but connections.
+/// Those that have begun to speak. Each may have a TLS handshake going on and the head of a request in
+/// memory.
+const SPEAKING: usize = 192;
+
+/// Descriptors for all but connections: a scan must not fail because somebody floods the endpoint.
 const RESERVED: usize = 128;
 
 #[derive(Debug)]
 pub(super) struct Endpoints {
     answers: Answers,
     connections: Arc<Connections>,
+    /// What the descriptors leave for those that ask something.
+    most_asking: usize,
     /// By the address that was asked for; dropping the sender stops the server.
     open: BTreeMap<SocketAddr, watch::Sender<bool>>,
     /// Servers of sockets that the service manager bound; these stay.
@@ -47,13 +53,16 @@ impl Endpoints {
     /// With room for as many connections as the process may have descriptors, up to a few thousand, of
     /// which `limit` may ask something.
     pub(super) fn new(answers: Answers, limit: usize) -> Self {
-        let besides = Connections::most(limit, RESERVED);
-        let wanted = besides.saturating_add(SILENT);
+        let wanted = RESERVED.saturating_add(SILENT + SPEAKING).saturating_add(limit);
         let allowed = limits::allow_descriptors(wanted.try_into().unwrap_or(u64::MAX));
-        let left = usize::try_from(allowed).unwrap_or(usize::MAX).saturating_sub(besides);
+        let room = usize::try_from(allowed).unwrap_or(usize::MAX).saturating_sub(RESERVED);
+        let asking = limit.min(room / 2);
+        let speaking = SPEAKING.min(room / 4);
+        let silent = SILENT.min(room.saturating_sub(asking).saturating_sub(speaking));
         Self {
             answers,
-            connections: Arc::new(Connections::new(limit, left.clamp(1, SILENT))),
+            connections: Arc::new(Connections::new(asking, speaking, silent)),
+            most_asking: room / 2,
             open: BTreeMap::new(),
             inherited: BTreeMap::new(),
             tls: watch::Sender::new(Tls::Missing),
@@ -107,7 +116,7 @@ impl Endpoints {
             })?;
             bound.push((*address, listener));
         }
-        self.connections.limit(config.connections);
+        self.connections.limit(config.connections.min(self.most_asking));
         self.set_tls(tls);
         self.open.retain(|address, _| wanted.contains(address));
         for (address, listener) in bound {

@@ -13,6 +13,7 @@ use crate::agent_status::AgentStats;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::file_watch::POLL;
+use crate::host_root::HostPath;
 use crate::inventory::Stabilizer;
 use crate::problem::ActiveProblem;
 use crate::render::RenderedReport;
@@ -60,10 +61,13 @@ impl Reporter {
         }
     }
 
-    /// Goes on with another configuration, of the same host root or another.
-    pub(super) fn reconfigure(&mut self, config: &Config, same_host: bool) {
+    /// Goes on with another configuration than the one before.
+    pub(super) fn reconfigure(&mut self, config: &Config, before: &Config) {
+        let same_host = config.host_root == before.host_root;
+        let same_layout = config.layout.is_as(&before.layout);
         if same_host {
-            self.stabilizer.reconfigure(config.timing, |path| config.layout.covers(path));
+            let covers = |path: &HostPath| config.layout.covers(path);
+            self.stabilizer.reconfigure(config.timing, same_layout, covers);
         } else {
             self.stabilizer = Stabilizer::new(config.timing);
         }

@@ -45,13 +45,22 @@ impl Arguments {
                     ErrorKind::ValueValidation,
                     format!(
                         "--warning {} is below --critical {}, so there would never be a warning",
-                        humantime::format_duration(*warning),
-                        humantime::format_duration(*critical)
+                        days(*warning),
+                        days(*critical)
                     ),
                 ))
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// A span as it is typed, where it is one of whole days.
+fn days(span: Duration) -> String {
+    const DAY: u64 = 24 * 60 * 60;
+    match span.as_secs() {
+        seconds if seconds.is_multiple_of(DAY) => format!("{}d", seconds / DAY),
+        _ => humantime::format_duration(span).to_string(),
     }
 }
 

@@ -14,10 +14,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
 
-/// Connections that have begun to speak. Each may have a TLS handshake going on and the head of a request
-/// in memory.
-const SPEAKING: usize = 192;
-
 /// The open connections, and when each was last used.
 #[derive(Debug)]
 pub struct Connections {
@@ -79,19 +75,14 @@ pub(super) struct Place {
 }
 
 impl Connections {
-    /// None yet, and at most `limit` that have asked something and `silent` that have said nothing.
-    pub fn new(limit: usize, silent: usize) -> Self {
+    /// None yet, and at most so many of each.
+    pub fn new(asking: usize, speaking: usize, silent: usize) -> Self {
         let pools = Pools {
             silent: Pool::new(silent),
-            speaking: Pool::new(SPEAKING),
-            asking: Pool::new(limit),
+            speaking: Pool::new(speaking),
+            asking: Pool::new(asking),
         };
         Self { uses: AtomicU64::new(0), pools: Mutex::new(pools) }
-    }
-
-    /// How many connections there may be in all, where `limit` may ask something.
-    pub const fn most(limit: usize, silent: usize) -> usize {
-        silent.saturating_add(SPEAKING).saturating_add(limit)
     }
 
     /// Allows another number of those that have asked something, from the next one on.

@@ -18,6 +18,8 @@ use crate::scan::{File, Scan};
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastGood {
     files: BTreeMap<HostPath, LastGoodFile>,
+    /// How many were given up although they may come back with other dates.
+    forgotten: u64,
 }
 
 /// The last state of a file that had certificates.
@@ -84,6 +86,11 @@ impl LastGood {
     /// Every file as it is believed to be, by path.
     pub(super) fn files(&self) -> impl Iterator<Item = (&HostPath, &File)> {
         self.files.iter().map(|(path, known)| (path, &known.file))
+    }
+
+    /// How many files were given up after the grace, with everything that was beside them.
+    pub(super) const fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Whether a file was ever good, and is not yet known to be gone.
@@ -184,6 +191,7 @@ impl LastGood {
                 || (matches!(origin, Origin::ControlPlanePki | Origin::EtcdPki)
                     && !live.contains(&origin))
         };
+        let forgotten = &mut self.forgotten;
         self.files.retain(|path, known| {
             if scan.files.contains_key(path) {
                 return true;
@@ -197,6 +205,7 @@ impl LastGood {
                 let emptied = emptied(known.file.origin);
                 let needed = !emptied && expected(path);
                 if !needed && (over || (quiet && !emptied)) {
+                    *forgotten += u64::from(emptied);
                     return false;
                 }
                 let message = if needed {

@@ -104,11 +104,11 @@ impl Machine {
             sources: files.iter().map(file).collect(),
             ..LayoutOverrides::default()
         };
-        self.configure_with(overrides);
+        self.configure_with(overrides, true);
     }
 
-    fn configure_with(&mut self, overrides: LayoutOverrides) {
-        self.stabilizer.reconfigure(TIMING, |path| overrides.covers(path));
+    fn configure_with(&mut self, overrides: LayoutOverrides, same_layout: bool) {
+        self.stabilizer.reconfigure(TIMING, same_layout, |path| overrides.covers(path));
         let root = Arc::new(HostRoot::open(self.directory.path()).unwrap());
         self.scanner = Scanner::new(root, overrides, LIMITS);
     }

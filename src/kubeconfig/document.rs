@@ -10,6 +10,16 @@ use zeroize::Zeroizing;
 /// Levels of maps and lists; client-go's own kubeconfigs have at most five.
 const DEPTH: usize = 32;
 
+/// Signs of values; the kubeconfig of a hundred clusters has some two thousand.
+const SIGNS: usize = 10_000;
+
+/// Whether a text has no more values than a kubeconfig may have: each takes some hundred bytes of memory,
+/// and a file of a megabyte could have half a million.
+pub(super) fn is_small(text: &[u8]) -> bool {
+    let sign = |byte: &&u8| matches!(byte, b',' | b':' | b'[' | b'{' | b'-' | b'?');
+    text.iter().filter(sign).count() <= SIGNS
+}
+
 /// A value.
 pub(super) enum Node {
     /// Nothing, `~` or `null`.

@@ -1,6 +1,6 @@
 //! Walks the places where certificates may be and notes what is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -36,6 +36,10 @@ pub(super) struct Discovered {
     pub(super) problems: Vec<Problem>,
     /// See [`super::Layout::unlisted`].
     pub(super) unlisted: Vec<HostPath>,
+    /// See [`super::Layout::absent`].
+    pub(super) absent: BTreeSet<HostPath>,
+    /// See [`super::Layout::wanted`].
+    pub(super) wanted: BTreeSet<HostPath>,
     pub(super) watched: Vec<Watched>,
 }
 
@@ -47,6 +51,8 @@ pub(super) struct Discovery<'a> {
     sources: BTreeMap<HostPath, Source>,
     problems: Vec<Problem>,
     unlisted: Vec<HostPath>,
+    absent: BTreeSet<HostPath>,
+    wanted: BTreeSet<HostPath>,
     watched: Vec<Watched>,
     /// How many names of links are watched.
     links: usize,
@@ -60,6 +66,8 @@ impl<'a> Discovery<'a> {
             sources: BTreeMap::new(),
             problems: Vec::new(),
             unlisted: Vec::new(),
+            absent: BTreeSet::new(),
+            wanted: BTreeSet::new(),
             watched: Vec::new(),
             links: 0,
         }
@@ -77,8 +85,10 @@ impl<'a> Discovery<'a> {
             // A directory of ten thousand other files must not hide the ones that matter.
             if self.unlisted.contains(&directory_in_it) {
                 for path in known_names(origin).map(|name| directory.join(name)) {
-                    if self.there(&path) {
-                        self.add_beneath(directory, origin, path);
+                    match self.there(&path) {
+                        Some(true) => self.add_beneath(directory, origin, path),
+                        Some(false) => _ = self.absent.insert(path),
+                        None => {}
                     }
                 }
             }
@@ -120,10 +130,13 @@ impl<'a> Discovery<'a> {
         match &extra.place {
             Place::File(path) => {
                 self.watch_named(path, true);
-                if self.there(path) {
-                    self.add(source(path.clone()));
-                } else if !self.problems.iter().any(|p| Some(&p.path) == path.parent().as_ref()) {
-                    self.problems.push(Problem::unreadable(path, &ReadError::NotFound));
+                match self.there(path) {
+                    Some(true) => self.add(source(path.clone())),
+                    Some(false) => {
+                        self.wanted.insert(path.clone());
+                        self.problems.push(Problem::unreadable(path, &ReadError::NotFound));
+                    }
+                    None => {}
                 }
             }
             Place::Directory(path) => {
@@ -194,31 +207,36 @@ impl<'a> Discovery<'a> {
             }
             sources.sort_by(|a, b| a.path.cmp(&b.path));
         }
-        let Self { problems, unlisted, watched, .. } = self;
-        Discovered { sources, problems, unlisted, watched }
+        let Self { problems, unlisted, absent, wanted, watched, .. } = self;
+        Discovered { sources, problems, unlisted, absent, wanted, watched }
     }
 
     fn named(&mut self, path: HostPath, origin: Origin, awaited: bool) {
         self.watch_named(&path, awaited);
-        if self.there(&path) {
+        if self.there(&path) == Some(true) {
             let name = path.file_name().to_vec();
             self.add(Source { path, origin, kind: origin.kind(), name });
         }
     }
 
-    /// Whether a name is there, be it a link that leads nowhere: that is for the scan to report.
-    /// When its directory may not be searched nobody knows, and the directory is the problem.
-    fn there(&mut self, path: &HostPath) -> bool {
-        match (self.root.stat(path), path.parent()) {
-            (Err(ReadError::NotFound), _) => false,
-            (Err(error @ ReadError::PermissionDenied(_)), Some(parent)) => {
-                if !self.unlisted.contains(&parent) {
-                    self.unreadable(&parent, &error);
-                }
-                false
-            }
-            _ => true,
+    /// Whether a name is there, be it a link that leads nowhere: that is for the scan to report. `None` when
+    /// nobody knows, because its directory may not be searched, or the kernel fails: then the directory is
+    /// the problem, and what is in it is no evidence of anything.
+    fn there(&mut self, path: &HostPath) -> Option<bool> {
+        let error = match self.root.stat(path) {
+            Ok(_) | Err(ReadError::DanglingLink(_)) => return Some(true),
+            Err(ReadError::NotFound) => return Some(false),
+            Err(error) => error,
+        };
+        let parent = path.parent().unwrap_or_else(HostPath::root);
+        // A link that leads in a circle is there, in a directory that can be opened.
+        if error == ReadError::LinkLoop && self.root.stat(&parent).is_ok() {
+            return Some(true);
         }
+        if !self.unlisted.contains(&parent) {
+            self.unreadable(&parent, &error);
+        }
+        None
     }
 
     fn add(&mut self, source: Source) {
@@ -247,6 +265,9 @@ impl<'a> Discovery<'a> {
             }
             Err(ReadError::NotFound) if !required => Vec::new(),
             Err(error) => {
+                if error == ReadError::NotFound {
+                    self.wanted.insert(directory.clone());
+                }
                 self.unreadable(directory, &error);
                 Vec::new()
             }

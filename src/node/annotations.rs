@@ -8,6 +8,7 @@ use expiryd_api::annotation::{
 };
 use expiryd_api::{Earliest, Reason, Status, Timestamp};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::host_root::HostPath;
 use crate::problem::Problem;
@@ -29,6 +30,8 @@ pub struct Annotations {
     unread: Unread,
     /// Whether an earlier date of the Node is held against a degraded report.
     held: bool,
+    /// See [`expiryd_api::ExpiryReport::forgotten`].
+    forgotten: u64,
 }
 
 /// A date and the path of the certificate that it is from; empty where a Node does not say.
@@ -52,9 +55,21 @@ struct Unread {
 /// What a publisher knows of a machine besides the report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Whether the agent has seen, since its start, all that the Node's dates are from. From then on it
-    /// remembers what becomes unreadable.
-    pub complete: bool,
+    /// Whether the agent has seen, since its start, all that the Node's dates are from: then, what it had
+    /// forgotten by then. Until it forgets more it remembers whatever becomes unreadable.
+    complete: Option<u64>,
+}
+
+impl Memory {
+    /// Of an agent that has just started.
+    pub const fn none() -> Self {
+        Self { complete: None }
+    }
+
+    /// Takes note that a Node was told of a report that is not degraded.
+    pub fn told(&mut self, annotations: &Annotations) {
+        self.complete = Some(annotations.forgotten);
+    }
 }
 
 impl Annotations {
@@ -68,6 +83,7 @@ impl Annotations {
             status: report.status,
             unread: Unread::of(report),
             held: false,
+            forgotten: report.forgotten,
         }
     }
 
@@ -89,8 +105,10 @@ impl Annotations {
         let earliest = said(node, EARLIEST_EXPIRY, EARLIEST_CERTIFICATE);
         let before = text(node, annotation::UNREAD);
         let new = machine.is_none() && etcd.is_none() && earliest.is_none();
-        memory.complete = new || self.unread.are_all_in(before, *memory);
-        if memory.complete {
+        let remembers = memory.complete == Some(self.forgotten);
+        let complete = new || self.unread.are_all_in(before, remembers);
+        memory.complete = complete.then_some(self.forgotten);
+        if complete {
             return self;
         }
         let earlier = |said: Option<Dated>, new: Option<&Dated>| {
@@ -112,9 +130,10 @@ impl Annotations {
     pub fn holds(&self) -> Option<String> {
         let Dated { not_after, path } = &self.earliest;
         self.held.then(|| {
+            let path = if path.is_empty() { String::new() } else { format!(" ({path})") };
             format!(
-                "the Node keeps {not_after} ({path}) from an earlier report: this one is degraded and \
-                 may not see everything; mend its problems"
+                "the Node keeps {not_after}{path} from an earlier report: this one is degraded and may \
+                 not see everything; mend its problems"
             )
         })
     }
@@ -154,25 +173,42 @@ impl Unread {
         let degrading = problems.filter(|problem| problem.reason.degrades());
         let all: Vec<_> = degrading.filter(|problem| !remembered(&problem.path)).collect();
         let names = |which: &dyn Fn(&Problem) -> bool| -> BTreeSet<String> {
-            all.iter().filter(|p| which(p)).map(|problem| problem.path.to_string()).collect()
+            all.iter().filter(|problem| which(problem)).map(|problem| place(problem)).collect()
         };
-        let told = names(&|problem| !remembered_beneath(&problem.path));
-        let told = told.into_iter().collect::<Vec<_>>().join(",");
         Self {
             places: names(&|_| true),
             missing: names(&|problem| problem.reason == Reason::Missing),
-            told: Some(if told.len() > UNREAD_LIMIT { "many".to_owned() } else { told })
-                .filter(|told| !told.is_empty()),
+            told: list(&names(&|problem| !remembered_beneath(&problem.path))),
         }
     }
 
     /// Whether each of them could not be read before either, or whether an agent that remembers all that
     /// could misses nothing that such a machine always has.
-    fn are_all_in(&self, before: Option<&str>, memory: Memory) -> bool {
-        let before: BTreeSet<_> = before.unwrap_or_default().split(',').collect();
-        let known = |places: &BTreeSet<String>| places.iter().all(|p| before.contains(p.as_str()));
-        known(if memory.complete { &self.missing } else { &self.places })
+    fn are_all_in(&self, before: Option<&str>, remembers: bool) -> bool {
+        let places = if remembers { &self.missing } else { &self.places };
+        let before = before.unwrap_or_default();
+        let known: BTreeSet<_> = before.split(',').collect();
+        places.iter().all(|place| known.contains(place.as_str()))
+            || list(places).as_deref() == Some(before)
     }
+}
+
+/// What a problem is about: a path, and the certificate of a file where one is meant. Without commas, which
+/// stand between two of them.
+fn place(problem: &Problem) -> String {
+    let path = problem.path.to_string().replace(',', "\\x2c");
+    problem.index.map_or(path.clone(), |index| format!("{path}#{index}"))
+}
+
+/// As the Node is told; of a long list the number and a digest, so that the same one is known again.
+fn list(places: &BTreeSet<String>) -> Option<String> {
+    let all = places.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+    if all.len() <= UNREAD_LIMIT {
+        return Some(all).filter(|all| !all.is_empty());
+    }
+    let digest: [u8; 32] = Sha256::digest(&all).into();
+    let digest = digest.first_chunk().copied().map_or(0, u128::from_be_bytes);
+    Some(format!("{} places, sha256:{digest:032x}", places.len()))
 }
 
 /// A date of a Node, with the path where it says one; what is not a date counts as none.

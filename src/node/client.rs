@@ -3,6 +3,8 @@
 //! At most two requests a day leave nothing to pool, and a connection that is made for each of
 //! them always carries the certificate that the kubelet uses now.
 
+use std::error::Error;
+use std::pin::pin;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -16,8 +18,9 @@ use tokio_rustls::TlsConnector;
 
 use crate::identity::Identity;
 
-/// Bytes of an answer beyond which it is not read; a Node has some ten thousand.
-const LIMIT: usize = 4 << 20;
+/// Bytes of an answer beyond which it is not read; a Node has some ten thousand. As values in memory they are
+/// some forty times as many.
+const LIMIT: usize = 1 << 20;
 
 /// What to ask.
 #[derive(Debug, Clone)]
@@ -73,10 +76,7 @@ async fn exchange(identity: &Identity, request: Request) -> Result<Response, Str
             Limited::new(body, LIMIT).collect().await.map_err(|e| format!("its answer: {e}"))?;
         Ok::<_, String>((head, body.to_bytes()))
     };
-    let (head, body) = tokio::select! {
-        answered = exchange => answered?,
-        ended = closed(connection) => return Err(ended),
-    };
+    let (head, body) = answered(exchange, connection).await?;
     let seconds = head.headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());
     Ok(Response {
         status: head.status,
@@ -85,11 +85,24 @@ async fn exchange(identity: &Identity, request: Request) -> Result<Response, Str
     })
 }
 
-/// Drives a connection; comes back only when it failed, for a good end comes with an answer.
-async fn closed<T: Future<Output = Result<(), hyper::Error>>>(connection: T) -> String {
-    match connection.await {
-        Ok(()) => std::future::pending().await,
-        Err(error) => format!("the connection failed: {error}"),
+/// Drives a connection until the answer is there. How a connection ends after a whole answer is of no
+/// account: some proxies close without the goodbye of TLS.
+async fn answered<T>(
+    exchange: impl Future<Output = Result<T, String>>,
+    connection: impl Future<Output = Result<(), hyper::Error>>,
+) -> Result<T, String> {
+    let mut exchange = pin!(exchange);
+    let ended = tokio::select! {
+        biased;
+        answered = exchange.as_mut() => return answered,
+        ended = connection => ended,
+    };
+    match exchange.await {
+        Ok(answer) => Ok(answer),
+        Err(why) => Err(ended.err().map_or(why, |error| {
+            let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+            format!("the connection failed: {error}{cause}")
+        })),
     }
 }
 

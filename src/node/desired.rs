@@ -120,6 +120,7 @@ mod tests {
             certificates: Vec::new(),
             problems: Vec::new(),
             publications: Vec::new(),
+            forgotten: 0,
         }
     }
 

@@ -67,7 +67,7 @@ impl Publisher {
                 message: None,
             },
             timeout: config.timeout,
-            memory: Memory { complete: false },
+            memory: Memory::none(),
             is_worker: config.is_worker,
         }
     }
@@ -148,7 +148,7 @@ impl Publisher {
             }
             Desired::Annotations(annotations) => {
                 self.patch(identity, Part::Metadata, annotations.patch(now), seen).await?;
-                self.memory.complete = true;
+                self.memory.told(annotations);
             }
             Desired::NoAnnotations => {
                 let node = self.node(identity, seen).await?;
@@ -209,12 +209,18 @@ impl Publisher {
         let path = format!("/api/v1/nodes/{name}{subresource}?fieldManager=expiryd");
         let request = Request { method: Method::PATCH, path, content_type, body };
         let node = self.accepted(identity, request).await?;
-        if node.get("metadata").is_some() {
-            *seen = Some(NodeSeen {
-                condition: Shown::of(&node),
-                held: annotations::held_earliest(&node),
-            });
+        // What is no Node says nothing about its dates, and must not pass for one without any.
+        if node.pointer("/metadata/name").and_then(Value::as_str) != Some(&identity.node) {
+            let (host, port) = &identity.server;
+            let why = format!(
+                "{host}:{port} answered with something that is not the Node {}; see what stands between \
+                 expiryd and the API server",
+                identity.node
+            );
+            return Err(Failure { why, retry_after: None });
         }
+        *seen =
+            Some(NodeSeen { condition: Shown::of(&node), held: annotations::held_earliest(&node) });
         Ok(node)
     }
 

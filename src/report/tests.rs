@@ -38,6 +38,7 @@ fn report(role: Role, certificates: Vec<CertificateEntry>, problems: &[Reason]) 
         settled: true,
         certificates,
         problems: ActiveProblem::date(problems.iter().map(problem).collect(), &[], NOW),
+        forgotten: 0,
     };
     build(inventory, Vec::new(), Vec::new(), NOW)
 }

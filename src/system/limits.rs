@@ -3,8 +3,8 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::debug;
 
-/// Descriptors without which the agent cannot work.
-const LEAST: u64 = 64;
+/// Descriptors without which the agent cannot work and answer.
+const LEAST: u64 = 192;
 
 /// Sees whether the process may have what the agent cannot work without.
 ///

@@ -41,6 +41,10 @@ pub enum Instead {
     HangUp,
     /// Answer byte by byte.
     Dribble,
+    /// Answer, and close the connection without the goodbye of TLS.
+    NoGoodbye,
+    /// Answer 200 with this, and do nothing.
+    Say(&'static str),
 }
 
 #[derive(Default)]
@@ -161,6 +165,16 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, state: &Mutex<State>) -> 
     let (answer, step) = match instead {
         None => (ordinary(&request, state), usize::MAX),
         Some(Instead::Dribble) => (ordinary(&request, state), 16),
+        Some(Instead::NoGoodbye) => {
+            let answer = ordinary(&request, state);
+            stream.get_mut().write_all(answer.as_bytes()).ok()?;
+            stream.get_mut().flush().ok()?;
+            return None;
+        }
+        Some(Instead::Say(text)) => {
+            let length = text.len();
+            (format!("HTTP/1.1 200 x\r\nContent-Length: {length}\r\n\r\n{text}"), text.len() + 99)
+        }
         Some(Instead::Refuse(status, message)) => (refusal(status, message, ""), usize::MAX),
         Some(Instead::TooMany(seconds)) => {
             let header = format!("Retry-After: {seconds}\r\n");

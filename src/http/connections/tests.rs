@@ -2,6 +2,7 @@
 
 use super::*;
 
+const SPEAKING: usize = 5;
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
@@ -25,7 +26,7 @@ fn many(connections: &Arc<Connections>, client: IpAddr, count: usize) -> Vec<Pla
 
 #[test]
 fn no_flood_of_those_that_ask_nothing_pushes_out_one_that_asked() {
-    let connections = Arc::new(Connections::new(2, 3));
+    let connections = Arc::new(Connections::new(2, SPEAKING, 3));
     let asked = connections.admit(HERE);
     asked.heard();
     asked.used();
@@ -46,7 +47,7 @@ fn no_flood_of_those_that_ask_nothing_pushes_out_one_that_asked() {
 
 #[test]
 fn the_one_that_was_idle_for_longest_is_given_up_for_one_more() {
-    let connections = Arc::new(Connections::new(2, 3));
+    let connections = Arc::new(Connections::new(2, SPEAKING, 3));
     let ask = |place: &Place| {
         place.heard();
         place.used();
@@ -62,7 +63,7 @@ fn the_one_that_was_idle_for_longest_is_given_up_for_one_more() {
 
 #[test]
 fn a_flood_is_at_the_expense_of_the_client_that_it_comes_from() {
-    let connections = Arc::new(Connections::new(4, 4));
+    let connections = Arc::new(Connections::new(4, SPEAKING, 4));
     let mut quiet = many(&connections, ELSEWHERE, 2);
     let flood = many(&connections, HERE, 100);
     assert!(quiet.iter().all(is_open));
@@ -74,7 +75,7 @@ fn a_flood_is_at_the_expense_of_the_client_that_it_comes_from() {
 
 #[test]
 fn of_clients_with_as_many_the_longest_idle_connection_goes() {
-    let connections = Arc::new(Connections::new(4, 3));
+    let connections = Arc::new(Connections::new(4, SPEAKING, 3));
     let clients = [9, 1, 5].map(|last| IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)));
     let places = clients.map(|client| connections.admit(client));
     let more = connections.admit(HERE);

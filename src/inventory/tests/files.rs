@@ -191,3 +191,39 @@ fn a_renewal_beside_a_fault_that_stays_is_taken_at_once() {
     assert_eq!(earliest(&renewed).as_deref(), Some("2028 /etc/etcd/pki/peer.crt"));
     assert_eq!((reasons(&renewed), stale(&renewed)), (vec![Reason::BadPem], 0));
 }
+
+#[test]
+fn a_file_that_the_configuration_or_a_kubeconfig_names_is_held_for_as_long_as_it_is_gone() {
+    let named = |machine: &mut Machine, path: &str| {
+        let mut early = machine.after(0);
+        early = if early.settled { early } else { machine.after(10) };
+        assert_eq!(earliest(&early), Some(format!("2027 {path}")));
+        machine.remove(path.trim_start_matches('/'));
+        for seconds in [1, 60, 3_600] {
+            let held = machine.after(seconds);
+            assert_eq!(earliest(&held), Some(format!("2027 {path}")), "{seconds} seconds");
+            assert_eq!(held.status, Status::Degraded);
+        }
+    };
+    let whole = || {
+        let mut machine = Machine::control_plane();
+        for file in CONTROL_PLANE {
+            machine.leaf(&format!("etc/kubernetes/pki/{file}"), LATE);
+        }
+        for name in ["controller-manager.conf", "scheduler.conf"] {
+            machine.kubeconfig(&format!("etc/kubernetes/{name}"), LATE);
+        }
+        machine.after(0);
+        machine
+    };
+    let mut configured = whole();
+    configured.leaf("etc/haproxy/site.pem", SOON);
+    configured.configure(&["/etc/haproxy/site.pem"]);
+    named(&mut configured, "/etc/haproxy/site.pem");
+
+    let mut referenced = whole();
+    referenced.leaf("etc/kubernetes/scheduler.pem", SOON);
+    let user = "{name: u, user: {client-certificate: scheduler.pem}}";
+    referenced.write("etc/kubernetes/scheduler.conf", &format!("users: [{user}]\n"));
+    named(&mut referenced, "/etc/kubernetes/scheduler.pem");
+}

@@ -6,7 +6,7 @@
 //! date if it is whole, else its last one; never later, never nothing. The Node outlives every agent and
 //! its date, too, is never later than what holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,6 +166,8 @@ impl Procedure {
             sources: Vec::new(),
             problems: Vec::new(),
             unlisted: Vec::new(),
+            absent: BTreeSet::new(),
+            wanted: BTreeSet::new(),
             control_plane_pki: self.directory(),
             etcd_pki: self.directory(),
             watched: Vec::new(),
@@ -233,7 +235,7 @@ struct Agent {
 
 impl Agent {
     fn started(now: Duration, knows: bool, node: Value) -> Self {
-        Self { stabilizer: Stabilizer::new(TIMING), now, knows, node, memory: Memory::default() }
+        Self { stabilizer: Stabilizer::new(TIMING), now, knows, node, memory: Memory::none() }
     }
 
     fn look(&mut self, procedure: &Procedure, disk: &Disk) -> Report {
@@ -253,7 +255,7 @@ impl Agent {
                 let new = if new.is_degraded() {
                     new.held_against(&self.node, &mut self.memory)
                 } else {
-                    self.memory.complete = true;
+                    self.memory.told(&new);
                     new
                 };
                 self.node = new.patch(report.observed_at);

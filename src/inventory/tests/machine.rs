@@ -99,6 +99,62 @@ fn a_stacked_etcd_is_known_by_its_static_pod_alone() {
 }
 
 #[test]
+fn what_cannot_be_looked_up_is_no_evidence() {
+    // etcd/ is a link to itself: nobody knows what would be in it.
+    let mut machine = Machine::control_plane();
+    fs::remove_dir_all(machine.path("etc/kubernetes/pki/etcd")).unwrap();
+    std::os::unix::fs::symlink("etcd", machine.path("etc/kubernetes/pki/etcd")).unwrap();
+    let report = machine.after(0);
+    assert_eq!(report.node.etcd_topology, Some(EtcdTopology::External));
+    assert_eq!((report.status, reasons(&report)), (Status::Degraded, vec![Reason::LinkLoop]));
+
+    // A running agent keeps to what it knows.
+    let mut machine = Machine::stacked();
+    machine.after(0);
+    let before = machine.after(10);
+    fs::rename(machine.path("etc/kubernetes/pki/etcd"), machine.path("etc/away")).unwrap();
+    std::os::unix::fs::symlink("etcd", machine.path("etc/kubernetes/pki/etcd")).unwrap();
+    let report = machine.after(1);
+    assert_eq!(report.node.etcd_topology, Some(EtcdTopology::Stacked));
+    assert_eq!(
+        (report.earliest, report.machine_rollout),
+        (before.earliest, before.machine_rollout)
+    );
+}
+
+#[test]
+fn the_same_layout_read_again_forgets_neither_the_role_nor_the_topology() {
+    let mut machine = Machine::stacked();
+    machine.after(0);
+    machine.after(10);
+    for file in ["server", "peer", "healthcheck-client"] {
+        machine.remove(&format!("etc/kubernetes/pki/etcd/{file}.crt"));
+    }
+    machine.after(1);
+    machine.configure(&[]);
+    let report = machine.after(1);
+    assert_eq!(report.node.etcd_topology, Some(EtcdTopology::Stacked));
+    assert_eq!((report.status, stale(&report)), (Status::Degraded, 3));
+    assert!(report.settled);
+}
+
+#[test]
+fn what_is_given_up_after_the_grace_is_counted() {
+    let mut machine = Machine::stacked();
+    machine.write("etc/kubernetes/manifests/kube-apiserver.yaml", "");
+    machine.leaf("etc/kubernetes/pki/extra.crt", LATE);
+    machine.after(0);
+    assert_eq!(machine.after(10).forgotten, 0);
+    // What nobody needs is gone, and that is all.
+    machine.remove("etc/kubernetes/pki/extra.crt");
+    machine.after(1);
+    assert_eq!(machine.after(10).forgotten, 0);
+    fs::remove_dir_all(machine.path("etc/kubernetes/pki")).unwrap();
+    assert_eq!(machine.after(1).forgotten, 0);
+    assert!(machine.after(600).forgotten > 0);
+}
+
+#[test]
 fn a_control_plane_of_which_nothing_tells_where_its_etcd_is_misses_its_client() {
     let mut machine = Machine::control_plane();
     fs::remove_dir_all(machine.path("etc/kubernetes/pki/etcd")).unwrap();
@@ -123,7 +179,7 @@ fn a_machine_that_is_said_to_be_a_worker_reports_nothing_of_a_control_plane() {
     let mut machine = Machine::stacked();
     machine.leaf("etc/etcd/pki/server.crt", SOON);
     let overrides = LayoutOverrides { role: Some(Role::Worker), ..LayoutOverrides::default() };
-    machine.configure_with(overrides);
+    machine.configure_with(overrides, false);
     let report = machine.after(0);
     assert_eq!((report.node.role, report.status), (Role::Worker, Status::None));
     assert_eq!((report.certificates.len(), report.problems.len()), (0, 0));

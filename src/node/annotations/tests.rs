@@ -54,6 +54,7 @@ fn report(certificates: Vec<CertificateEntry>, problems: &[(&str, Reason)]) -> R
         settled: true,
         certificates,
         problems: ActiveProblem::date(problems, &[], NOW),
+        forgotten: 0,
     };
     report::build(inventory, Vec::new(), Vec::<Publication>::new(), NOW)
 }
@@ -73,7 +74,7 @@ fn told(report: &Report) -> Value {
 
 /// What a Node says after this report of an agent that has just started.
 fn after(report: &Report, node: &Value) -> Annotations {
-    annotations(report).held_against(node, &mut Memory::default())
+    annotations(report).held_against(node, &mut Memory::none())
 }
 
 fn date(date: &str) -> Timestamp {
@@ -196,33 +197,84 @@ fn an_agent_that_can_never_read_everything_follows_a_renewal() {
 
 #[test]
 fn an_agent_that_saw_everything_follows_whatever_becomes_unreadable() {
-    let mut memory = Memory { complete: true };
+    let mut memory = Memory { complete: Some(0) };
     let good = report(vec![entry(A, EARLY), entry(B, LATE)], &[]);
     let later = report(vec![entry(A, LATE), stale(B, LATE)], &[(B, Reason::BadPem)]);
     let new = annotations(&later).held_against(&told(&good), &mut memory);
-    assert_eq!((dates(&new), memory.complete), (both(LATE, false), true));
+    assert_eq!((dates(&new), memory.complete), (both(LATE, false), Some(0)));
     // What such a machine always has and what is not remembered is missed all the same.
     let emptied = report(vec![entry(B, LATE)], &[(A, Reason::Missing)]);
     let held = annotations(&emptied).held_against(&told(&good), &mut memory);
-    assert_eq!((dates(&held), memory.complete), (both(EARLY, true), false));
+    assert_eq!((dates(&held), memory.complete), (both(EARLY, true), None));
 }
 
 #[test]
 fn a_node_that_says_nothing_holds_nothing() {
     let degraded = report(vec![entry(A, LATE)], &[(B, Reason::Missing)]);
-    let mut memory = Memory::default();
+    let mut memory = Memory::none();
     let first = annotations(&degraded).held_against(&json!({}), &mut memory);
-    assert_eq!((first, memory.complete), (annotations(&degraded), true));
+    assert_eq!((first, memory.complete), (annotations(&degraded), Some(0)));
 }
 
 #[test]
-fn a_list_of_what_is_unread_that_is_too_long_is_known_to_be_no_list() {
-    let paths: Vec<_> = (0..100).map(|n| format!("/pki/broken-{n}.crt")).collect();
+fn a_long_list_of_what_is_unread_is_known_again_by_its_digest() {
+    let problems_of =
+        |count| -> Vec<_> { (0..count).map(|n| format!("/pki/broken-{n}.crt")).collect() };
+    let paths: Vec<String> = problems_of(100);
     let problems: Vec<_> = paths.iter().map(|path| (path.as_str(), Reason::BadPem)).collect();
-    let before = report(vec![entry(A, EARLY)], &problems);
-    assert_eq!(text(&told(&before), annotation::UNREAD), Some("many"));
+    let before = told(&report(vec![entry(A, EARLY)], &problems));
+    let list = text(&before, annotation::UNREAD).unwrap();
+    assert!(list.starts_with("100 places, sha256:") && list.len() < 64, "{list}");
     let renewed = report(vec![entry(A, LATE)], &problems);
-    assert_eq!(dates(&after(&renewed, &told(&before))), both(EARLY, true));
+    assert_eq!(dates(&after(&renewed, &before)), both(LATE, false));
+    // One more is another list.
+    let more = [&problems[..], &[(B, Reason::BadPem)]].concat();
+    let hidden = report(vec![entry(A, LATE)], &more);
+    assert_eq!(dates(&after(&hidden, &before)), both(EARLY, true));
+}
+
+#[test]
+fn a_path_with_a_comma_is_one_and_vouches_for_no_other() {
+    let odd = "/opt/x,/pki/b.crt";
+    let before = told(&report(vec![entry(A, EARLY)], &[(odd, Reason::BadPem)]));
+    let renewed = report(vec![entry(A, LATE)], &[(odd, Reason::BadPem)]);
+    assert_eq!(dates(&after(&renewed, &before)), both(LATE, false));
+    let hidden = report(vec![entry(A, LATE)], &[(B, Reason::BadPem)]);
+    assert_eq!(dates(&after(&hidden, &before)), both(EARLY, true));
+}
+
+#[test]
+fn a_broken_certificate_of_a_file_does_not_vouch_for_the_others_in_it() {
+    let broken = |index| {
+        let mut report = report(vec![entry(B, LATE)], &[(A, Reason::BadPem)]);
+        report.problems[0].problem.index = Some(index);
+        report
+    };
+    let mut before = report(vec![entry(A, EARLY), entry(B, LATE)], &[(A, Reason::BadPem)]);
+    before.problems[0].problem.index = Some(1);
+    assert_eq!(dates(&after(&broken(0), &told(&before))), both(EARLY, true));
+}
+
+#[test]
+fn an_agent_that_gave_up_a_file_does_not_know_everything_any_more() {
+    let good = report(vec![entry(A, EARLY), entry(B, LATE)], &[]);
+    let mut memory = Memory::none();
+    memory.told(&annotations(&good));
+    let mut torn = report(vec![entry(B, LATE)], &[(A, Reason::BadPem)]);
+    torn.forgotten = 1;
+    let held = annotations(&torn).held_against(&told(&good), &mut memory);
+    assert_eq!((dates(&held), memory.complete), (both(EARLY, true), None));
+}
+
+#[test]
+fn what_is_held_is_said_without_a_path_where_the_node_says_none() {
+    let said = node(&json!({ EARLIEST_EXPIRY: EARLY }));
+    let held = after(&report(vec![entry(B, LATE)], &[(A, Reason::BadPem)]), &said);
+    assert!(
+        held.holds().unwrap().contains("keeps 2027-02-01T06:00:00Z from"),
+        "{:?}",
+        held.holds()
+    );
 }
 
 #[test]
