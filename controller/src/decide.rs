@@ -7,6 +7,7 @@ mod client_pair;
 mod control_plane;
 mod date;
 mod etcd;
+mod meaning;
 mod opt_in;
 mod rollout;
 
@@ -209,6 +210,10 @@ pub struct Decision {
     pub etcd_start: Option<Start>,
     /// Whether an etcd rollout of ours goes on, and is not stuck.
     pub etcd_rolling: bool,
+    /// Whether its marks may be there and have had no effect yet: etcdadm-controller is not to be restarted.
+    pub marks_pending: bool,
+    /// Whether a date is within a day of its window, so that it is looked at more often.
+    pub is_near: bool,
 }
 
 /// When to start an etcd rollout.

@@ -9,6 +9,8 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::thread;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -160,6 +162,22 @@ impl Cluster {
             (status == 200).then_some(())
         });
         cluster
+    }
+
+    /// A kubeconfig of an administrator, with everything embedded.
+    pub fn admin_kubeconfig(&self) -> String {
+        let data = |text: &str| STANDARD.encode(text);
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
+             clusters: [{{name: k, cluster: {{server: 'https://127.0.0.1:{}', \
+             certificate-authority-data: {}}}}}]\n\
+             contexts: [{{name: x, context: {{cluster: k, user: u}}}}]\n\
+             users: [{{name: u, user: {{client-certificate-data: {}, client-key-data: {}}}}}]\n",
+            self.port,
+            data(&self.authority.pem()),
+            data(&self.admin.certificate),
+            data(&self.admin.key)
+        )
     }
 
     /// Asks as an administrator; `None` while the server does not answer.

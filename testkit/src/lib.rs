@@ -15,6 +15,7 @@ pub mod api_server;
 pub mod authority;
 pub mod certificate;
 pub mod cluster;
+pub mod cluster_api;
 mod host;
 pub mod kubelet;
 mod wait;

@@ -59,6 +59,7 @@ impl Case<'_> {
         for machine in control_plane.machines.iter().filter(|machine| !machine.deleting) {
             match self.wanted(control_plane, machine, decision) {
                 Wanted::Date(record, expiry) => {
+                    decision.is_near |= self.is_due(control_plane, record.date, DAY);
                     if self.is_due(control_plane, record.date, AHEAD) {
                         due.push(expiry);
                     }

@@ -68,6 +68,7 @@ impl Case<'_> {
         // Written ahead: the marks follow from it, once everything was read again.
         decision.act(Action::RecordIntent(intent), Reason::EtcdDue);
         decision.etcd_rolling = true;
+        decision.marks_pending = true;
     }
 
     /// Why a start that is due has to wait.
@@ -134,6 +135,7 @@ impl Case<'_> {
             return;
         }
         decision.etcd_rolling = !self.is_stuck(etcd, intent, decision);
+        decision.marks_pending = true;
         let unmarked: Vec<_> =
             left.iter().filter(|machine| machine.mark.as_ref() != Some(&intent.id)).collect();
         let nudged = etcd.nudged_at.is_some_and(|at| at > self.ago(NUDGE_PAUSE));

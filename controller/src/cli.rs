@@ -1,0 +1,178 @@
+//! The command line: `expiryd-controller run` and `expiryd-controller plan`.
+
+mod plan;
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use kube::config::KubeConfigOptions;
+use kube::{Client, Config};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::leader::Times;
+use crate::parameters::Parameters;
+use crate::run::{self, LeaseOptions, Options, RunError};
+
+/// sysexits.h.
+const USAGE: u8 = 64;
+const UNAVAILABLE: u8 = 69;
+const SYSTEM: u8 = 71;
+const TRY_AGAIN: u8 = 75;
+
+/// Carries the dates of expiryd's agents to the Machines of Cluster API, and has etcd rolled first and each
+/// machine once.
+#[derive(Debug, Parser)]
+#[command(name = "expiryd-controller", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Work, in the management cluster.
+    Run(Work),
+    /// Show every cluster and what would be done about it, and write nothing.
+    Plan(plan::Plan),
+}
+
+/// What both commands take.
+#[derive(Debug, Clone, Args)]
+struct Common {
+    /// Only clusters in this namespace; may be given more than once.
+    #[arg(long, value_name = "NAMESPACE")]
+    namespace: Vec<String>,
+    /// The kubeconfig of the management cluster; in a pod its ServiceAccount.
+    #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
+    kubeconfig: Option<std::path::PathBuf>,
+    /// The context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Work {
+    #[command(flatten)]
+    common: Common,
+    /// Write nothing, and log what would be written.
+    #[arg(long)]
+    dry_run: bool,
+    /// How many clusters are worked on at once.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    concurrency: usize,
+    /// How often a cluster is looked at where nothing is near, in seconds.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    sync_period: u64,
+    /// Work without a lease. Never with two instances.
+    #[arg(long)]
+    no_leader_elect: bool,
+    /// The namespace of the lease.
+    #[arg(long, default_value = "expiryd-system", value_name = "NAMESPACE")]
+    leader_elect_namespace: String,
+    /// This instance's name in the lease.
+    #[arg(long, env = "HOSTNAME", default_value = "expiryd-controller", value_name = "NAME")]
+    identity: String,
+    /// How many etcd rollouts go on at a time.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    etcd_rollouts: usize,
+    /// Where only the client pair in the Secret is due, have it made anew without rolling etcd.
+    #[arg(long)]
+    refresh_secret: bool,
+    /// Finish upgrades of etcd that were over an hour ago and that nobody finished.
+    #[arg(long)]
+    finish_upgrades: bool,
+    /// Never evict etcdadm-controller's pods.
+    #[arg(long)]
+    no_restarts: bool,
+}
+
+/// Runs the program and returns its exit code.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(answer) => {
+            let _ = answer.print();
+            let code = if answer.use_stderr() { USAGE } else { 0 };
+            return ExitCode::from(code);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(SYSTEM, &format!("the runtime cannot be started: {error}")),
+    };
+    runtime.block_on(async {
+        match arguments.command {
+            Command::Run(run) => work(run).await,
+            Command::Plan(plan) => plan::plan(plan).await,
+        }
+    })
+}
+
+fn failed(code: u8, why: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "expiryd-controller: {why}");
+    ExitCode::from(code)
+}
+
+/// A client of the management cluster.
+async fn client(common: &Common) -> Result<Client, String> {
+    let options =
+        KubeConfigOptions { context: common.context.clone(), ..KubeConfigOptions::default() };
+    let config = match &common.kubeconfig {
+        Some(file) => {
+            let read = kube::config::Kubeconfig::read_from(file);
+            let read = read.map_err(|error| format!("--kubeconfig {}: {error}", file.display()))?;
+            Config::from_custom_kubeconfig(read, &options).await.map_err(|e| e.to_string())
+        }
+        None => Config::infer().await.map_err(|error| error.to_string()),
+    };
+    let config = config.map_err(|why| {
+        format!("the management cluster is not known: {why}; name its kubeconfig with --kubeconfig")
+    })?;
+    Client::try_from(config)
+        .map_err(|error| format!("the management cluster cannot be used: {error}"))
+}
+
+async fn work(arguments: Work) -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    let client = match client(&arguments.common).await {
+        Ok(client) => client,
+        Err(why) => return failed(UNAVAILABLE, &why),
+    };
+    let (stop, stopped) = watch::channel(false);
+    let signals =
+        signal(SignalKind::terminate()).and_then(|t| Ok((t, signal(SignalKind::interrupt())?)));
+    let (mut terminate, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => return failed(SYSTEM, &format!("signals cannot be handled: {error}")),
+    };
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.send_replace(true);
+    });
+    let options = Options {
+        namespaces: arguments.common.namespace,
+        concurrency: arguments.concurrency.max(1),
+        period: Duration::from_secs(arguments.sync_period.max(1)),
+        dry_run: arguments.dry_run,
+        lease: (!arguments.no_leader_elect).then(|| LeaseOptions {
+            namespace: arguments.leader_elect_namespace,
+            identity: arguments.identity,
+            times: Times::default(),
+        }),
+        parameters: Parameters::default(),
+        rollouts: arguments.etcd_rollouts.max(1),
+        refresh_secret_alone: arguments.refresh_secret,
+        finish_upgrades: arguments.finish_upgrades,
+        may_restart_etcd_controller: !arguments.no_restarts,
+    };
+    match run::run(client, options, stopped).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ RunError::LostLease) => failed(TRY_AGAIN, &error.to_string()),
+    }
+}

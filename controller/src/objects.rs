@@ -1,0 +1,399 @@
+//! The objects of Cluster API and etcdadm, as far as they are read: thin views of what any served version
+//! says.
+//!
+//! Versions are found by discovery. Both v1beta1 and v1beta2 of Cluster API are read (`api/core/v1beta1`,
+//! `api/core/v1beta2`, `api/controlplane/kubeadm`); where they differ, a view takes both places.
+
+use std::collections::BTreeMap;
+
+use kube::api::{ApiResource, DynamicObject};
+use kube::discovery::{self, ApiGroup};
+use kube::{Client, ResourceExt};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// Label of everything that belongs to a cluster.
+pub const CLUSTER_NAME: &str = "cluster.x-k8s.io/cluster-name";
+/// Label of a control plane's Machines.
+pub const CONTROL_PLANE: &str = "cluster.x-k8s.io/control-plane";
+/// Label of etcd's Machines.
+pub const ETCD_CLUSTER: &str = "cluster.x-k8s.io/etcd-cluster";
+/// Annotation that stops a controller.
+pub const PAUSED: &str = "cluster.x-k8s.io/paused";
+
+/// Where each kind is served, in which version.
+#[derive(Debug, Clone)]
+pub struct Kinds {
+    /// Cluster API's Cluster.
+    pub cluster: ApiResource,
+    /// Machine.
+    pub machine: ApiResource,
+    /// KubeadmControlPlane; `None` where that provider is not installed.
+    pub control_plane: Option<ApiResource>,
+    /// KubeadmConfig.
+    pub kubeadm_config: Option<ApiResource>,
+    /// EtcdadmCluster and EtcdadmConfig, where EKS Anywhere's providers are installed.
+    pub etcd: Option<EtcdKinds>,
+    /// EKS Anywhere's own Cluster.
+    pub eks_anywhere: Option<ApiResource>,
+}
+
+/// Those of etcdadm.
+#[derive(Debug, Clone)]
+pub struct EtcdKinds {
+    /// EtcdadmCluster.
+    pub cluster: ApiResource,
+    /// EtcdadmConfig.
+    pub config: ApiResource,
+}
+
+impl Kinds {
+    /// Asks the API server what it serves.
+    ///
+    /// # Errors
+    /// It was not heard, or serves no Cluster API.
+    pub async fn discover(client: &Client) -> kube::Result<Option<Self>> {
+        let groups = client.list_api_groups().await?;
+        let served = |name: &str| groups.groups.iter().any(|group| group.name == name);
+        let of = async |group: &str| -> kube::Result<Option<ApiGroup>> {
+            if !served(group) {
+                return Ok(None);
+            }
+            discovery::group(client, group).await.map(Some)
+        };
+        let kind =
+            |group: &Option<ApiGroup>, kind: &str| Some(group.as_ref()?.recommended_kind(kind)?.0);
+        let core = of("cluster.x-k8s.io").await?;
+        let control_plane = of("controlplane.cluster.x-k8s.io").await?;
+        let bootstrap = of("bootstrap.cluster.x-k8s.io").await?;
+        let etcd = of("etcdcluster.cluster.x-k8s.io").await?;
+        let eks_anywhere = of("anywhere.eks.amazonaws.com").await?;
+        let etcd_kinds = kind(&etcd, "EtcdadmCluster").zip(kind(&bootstrap, "EtcdadmConfig"));
+        let Some((cluster, machine)) = kind(&core, "Cluster").zip(kind(&core, "Machine")) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            cluster,
+            machine,
+            control_plane: kind(&control_plane, "KubeadmControlPlane"),
+            kubeadm_config: kind(&bootstrap, "KubeadmConfig"),
+            etcd: etcd_kinds.map(|(cluster, config)| EtcdKinds { cluster, config }),
+            eks_anywhere: kind(&eks_anywhere, "Cluster"),
+        }))
+    }
+}
+
+/// An object with the view of its content.
+///
+/// # Errors
+/// A field is of another type than it should be.
+pub fn view<T: DeserializeOwned>(object: &DynamicObject) -> Result<T, String> {
+    serde_json::from_value(object.data.clone()).map_err(|error| {
+        let kind = object.types.as_ref().map_or("object", |types| types.kind.as_str());
+        format!("the {kind} {} cannot be understood: {error}", object.name_any())
+    })
+}
+
+/// An annotation of an object.
+pub fn annotation<'a>(object: &'a DynamicObject, key: &str) -> Option<&'a str> {
+    object.annotations().get(key).map(String::as_str)
+}
+
+/// Whether an object is being deleted.
+pub fn is_deleting(object: &DynamicObject) -> bool {
+    object.metadata.deletion_timestamp.is_some()
+}
+
+/// Whether an object has an owner of this kind and name that manages it.
+pub fn is_owned_by(object: &DynamicObject, kind: &str, name: &str) -> bool {
+    object.owner_references().iter().any(|owner| owner.kind == kind && owner.name == name)
+}
+
+/// A reference to another object in the same namespace.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Reference {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Cluster API's Cluster.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClusterView {
+    /// What is wanted.
+    pub spec: ClusterSpec,
+}
+
+/// See [`ClusterView`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClusterSpec {
+    /// Nothing is to be changed.
+    pub paused: bool,
+    /// The control plane.
+    pub control_plane_ref: Option<Reference>,
+    /// The EtcdadmCluster (EKS Anywhere's patch of Cluster API).
+    pub managed_external_etcd_ref: Option<Reference>,
+}
+
+/// A Machine.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MachineView {
+    /// What is wanted.
+    pub spec: MachineSpec,
+    /// What is.
+    pub status: MachineStatus,
+}
+
+/// See [`MachineView`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MachineSpec {
+    /// The machine, as its infrastructure names it.
+    #[serde(rename = "providerID")]
+    pub provider_id: Option<String>,
+    /// What it is made from.
+    pub bootstrap: Bootstrap,
+}
+
+/// See [`MachineSpec`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Bootstrap {
+    /// The KubeadmConfig or EtcdadmConfig.
+    pub config_ref: Option<Reference>,
+}
+
+/// See [`MachineView`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MachineStatus {
+    /// The Node.
+    pub node_ref: Option<Reference>,
+    /// Where it can be reached.
+    pub addresses: Vec<Address>,
+}
+
+/// See [`MachineStatus`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Address {
+    /// Such as `InternalIP`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The address or name.
+    pub address: String,
+}
+
+/// A KubeadmControlPlane.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ControlPlaneView {
+    /// What is wanted.
+    pub spec: ControlPlaneSpec,
+    /// What is.
+    pub status: ControlPlaneStatus,
+}
+
+/// See [`ControlPlaneView`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ControlPlaneSpec {
+    /// How many Machines.
+    pub replicas: Option<usize>,
+    /// v1beta1.
+    pub rollout_before: Option<RolloutBefore>,
+    /// v1beta1.
+    pub rollout_strategy: Option<Strategy>,
+    /// v1beta2.
+    pub rollout: Rollout,
+    /// What the Machines get.
+    pub machine_template: MachineTemplate,
+    /// How the machines are made.
+    pub kubeadm_config_spec: KubeadmConfigSpec,
+}
+
+/// v1beta2's `spec.rollout`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Rollout {
+    /// When.
+    pub before: Option<RolloutBefore>,
+    /// How.
+    pub strategy: Option<Strategy>,
+}
+
+/// When to roll.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RolloutBefore {
+    /// So many days before an expiry; 0 is none.
+    pub certificates_expiry_days: Option<i64>,
+}
+
+/// How to roll.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Strategy {
+    /// `RollingUpdate`, or EKS Anywhere's `InPlace`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// See [`ControlPlaneSpec`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct MachineTemplate {
+    /// What it is labelled and annotated with.
+    pub metadata: TemplateMetadata,
+}
+
+/// See [`MachineTemplate`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct TemplateMetadata {
+    /// Annotations of every Machine.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// See [`ControlPlaneSpec`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct KubeadmConfigSpec {
+    /// kubeadm's own configuration.
+    pub cluster_configuration: Option<ClusterConfiguration>,
+}
+
+/// See [`KubeadmConfigSpec`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ClusterConfiguration {
+    /// Where etcd is.
+    pub etcd: EtcdView,
+}
+
+/// See [`ClusterConfiguration`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct EtcdView {
+    /// Elsewhere.
+    pub external: Option<ExternalEtcd>,
+}
+
+/// See [`EtcdView`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ExternalEtcd {
+    /// Its client URLs.
+    pub endpoints: Vec<String>,
+}
+
+/// See [`ControlPlaneView`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ControlPlaneStatus {
+    /// Of which generation it is.
+    pub observed_generation: Option<i64>,
+    /// How many are ready.
+    pub ready_replicas: Option<usize>,
+    /// How many are as they should be; v1beta1.
+    pub updated_replicas: Option<usize>,
+    /// How many are as they should be; v1beta2.
+    pub up_to_date_replicas: Option<usize>,
+    /// Conditions of the version that was read.
+    pub conditions: Vec<Condition>,
+    /// In v1beta1: those of v1beta2.
+    pub v1beta2: Option<OtherConditions>,
+    /// In v1beta2: those of v1beta1.
+    pub deprecated: Option<Deprecated>,
+}
+
+/// See [`ControlPlaneStatus`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Deprecated {
+    /// Those of v1beta1.
+    pub v1beta1: Option<OtherConditions>,
+}
+
+/// See [`ControlPlaneStatus`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct OtherConditions {
+    /// The conditions.
+    pub conditions: Vec<Condition>,
+}
+
+/// A condition, of either version.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Condition {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+}
+
+impl ControlPlaneStatus {
+    /// The status of a condition, wherever it is.
+    pub fn condition(&self, kind: &str) -> Option<&str> {
+        let v1beta2 = self.v1beta2.iter().flat_map(|other| &other.conditions);
+        let v1beta1 = self.deprecated.iter().filter_map(|other| other.v1beta1.as_ref());
+        let all = self.conditions.iter().chain(v1beta2);
+        let mut all = all.chain(v1beta1.flat_map(|other| &other.conditions));
+        all.find(|condition| condition.kind == kind).map(|condition| condition.status.as_str())
+    }
+}
+
+/// An EtcdadmCluster (etcdadm-controller `api/v1beta1/etcdadmcluster_types.go`).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct EtcdClusterView {
+    /// What is wanted.
+    pub spec: EtcdClusterSpec,
+    /// What is.
+    pub status: EtcdClusterStatus,
+}
+
+/// See [`EtcdClusterView`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct EtcdClusterSpec {
+    /// How many machines.
+    pub replicas: Option<usize>,
+}
+
+/// See [`EtcdClusterView`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EtcdClusterStatus {
+    /// Of which generation it is.
+    pub observed_generation: Option<i64>,
+    /// How many are ready.
+    pub ready_replicas: Option<usize>,
+    /// Whether etcd can be used.
+    pub ready: bool,
+    /// Client URLs, with commas between them.
+    pub endpoints: String,
+}
+
+/// An EtcdadmConfig (etcdadm-bootstrap-provider `api/v1beta1/etcdadmconfig_types.go`).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct EtcdConfigView {
+    /// What is wanted.
+    pub spec: EtcdConfigSpec,
+}
+
+/// See [`EtcdConfigView`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EtcdConfigSpec {
+    /// Run once etcdadm is through.
+    pub post_etcdadm_commands: Vec<String>,
+}

@@ -1,0 +1,240 @@
+//! Reads one cluster, afresh each time: nothing is cached, so nothing is stale but for the time between a
+//! read and the write that its resourceVersion guards.
+
+mod agents;
+mod control_plane;
+pub(crate) mod etcd;
+mod workload;
+
+use std::collections::BTreeMap;
+
+use expiryd_api::Timestamp;
+use kube::api::{Api, ApiResource, DynamicObject, ListParams};
+use kube::{Client, ResourceExt};
+use thiserror::Error;
+
+use crate::facts::{Cluster, Facts};
+use crate::memory::{ACKNOWLEDGE, HOLD, ROLLOUT_BEFORE_EXPIRY};
+use crate::objects::{CLUSTER_NAME, ClusterView, Kinds, PAUSED, annotation, is_deleting, view};
+
+/// A cluster's name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterKey {
+    /// Where all of it is.
+    pub namespace: String,
+    /// Cluster API's Cluster.
+    pub name: String,
+}
+
+impl std::fmt::Display for ClusterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Why a cluster could not be read.
+#[derive(Debug, Error)]
+pub enum ObserveError {
+    /// The management API server did not give it.
+    #[error("{what} of {cluster} cannot be read: {source}")]
+    Api {
+        /// What was asked for.
+        what: &'static str,
+        /// Of which cluster.
+        cluster: ClusterKey,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+    /// An object is not what it should be.
+    #[error("{cluster}: {why}")]
+    Object {
+        /// Of which cluster.
+        cluster: ClusterKey,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// The object that an action writes to.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// What the decision rests on.
+    pub resource_version: String,
+}
+
+impl Target {
+    fn of(object: &DynamicObject) -> Self {
+        let resource_version = object.resource_version().unwrap_or_default();
+        Self { name: object.name_any(), resource_version }
+    }
+}
+
+/// The objects that actions write to, by what the decision calls them.
+#[derive(Debug, Clone, Default)]
+pub struct Targets {
+    /// The Machines, of both kinds.
+    pub machines: BTreeMap<String, Target>,
+    /// When they were born.
+    pub born: BTreeMap<String, Timestamp>,
+    /// The EtcdadmConfigs, by their Machines, with their commands.
+    pub etcd_configs: BTreeMap<String, (Target, Vec<String>)>,
+    /// The control plane.
+    pub control_plane: Option<Target>,
+    /// The EtcdadmCluster.
+    pub etcd: Option<Target>,
+}
+
+/// A cluster, as it was read.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// What a decision rests on.
+    pub facts: Facts,
+    /// Where its actions go.
+    pub targets: Targets,
+}
+
+/// Reads clusters.
+#[derive(Clone)]
+pub struct Observer {
+    client: Client,
+    kinds: Kinds,
+    /// Whether etcdadm-controller's pods may be evicted.
+    may_restart_etcd_controller: bool,
+}
+
+impl Observer {
+    /// Reads through this client what the API server serves.
+    pub const fn new(client: Client, kinds: Kinds, may_restart_etcd_controller: bool) -> Self {
+        Self { client, kinds, may_restart_etcd_controller }
+    }
+
+    /// Every cluster there is, in these namespaces, or in all.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    pub async fn clusters(&self, namespaces: &[String]) -> kube::Result<Vec<ClusterKey>> {
+        let kind = &self.kinds.cluster;
+        let apis: Vec<Api<DynamicObject>> = if namespaces.is_empty() {
+            vec![Api::all_with(self.client.clone(), kind)]
+        } else {
+            let one =
+                |namespace: &String| Api::namespaced_with(self.client.clone(), namespace, kind);
+            namespaces.iter().map(one).collect()
+        };
+        let mut keys = Vec::new();
+        for api in apis {
+            let list = api.list_metadata(&ListParams::default()).await?;
+            keys.extend(list.items.iter().map(|cluster| ClusterKey {
+                namespace: cluster.namespace().unwrap_or_default(),
+                name: cluster.name_any(),
+            }));
+        }
+        keys.sort();
+        Ok(keys)
+    }
+
+    /// Reads one; `None` when it is not there any more.
+    ///
+    /// # Errors
+    /// The management API server was not heard, or an object is not what it should be. What only a
+    /// workload cluster or an agent did not answer is a fact.
+    pub async fn observe(&self, key: &ClusterKey) -> Result<Option<Observation>, ObserveError> {
+        let reading = Reading { observer: self, key };
+        let clusters = reading.api(&self.kinds.cluster);
+        let Some(object) = reading.said("the Cluster", clusters.get_opt(&key.name).await)? else {
+            return Ok(None);
+        };
+        let cluster: ClusterView = reading.view(&object)?;
+        let mut targets = Targets::default();
+        let control_plane = reading.control_plane(&cluster.spec, &mut targets).await?;
+        let etcd = reading.etcd(&cluster.spec, &mut targets).await?;
+        let facts =
+            Facts { cluster: reading.cluster(&object, &cluster).await?, control_plane, etcd };
+        Ok(Some(Observation { facts, targets }))
+    }
+}
+
+/// One cluster, while it is read.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    observer: &'a Observer,
+    key: &'a ClusterKey,
+}
+
+impl Reading<'_> {
+    /// Objects of a kind in the cluster's namespace.
+    fn api(&self, kind: &ApiResource) -> Api<DynamicObject> {
+        let client = self.observer.client.clone();
+        Api::namespaced_with(client, &self.key.namespace, kind)
+    }
+
+    /// Those that carry the cluster's name, with another label.
+    async fn labelled(
+        &self,
+        what: &'static str,
+        kind: &ApiResource,
+        label: &str,
+    ) -> Result<Vec<DynamicObject>, ObserveError> {
+        let selector = format!("{CLUSTER_NAME}={}{label}", self.key.name);
+        let list = self.api(kind).list(&ListParams::default().labels(&selector)).await;
+        Ok(self.said(what, list)?.items)
+    }
+
+    fn said<T>(&self, what: &'static str, said: kube::Result<T>) -> Result<T, ObserveError> {
+        said.map_err(|source| ObserveError::Api {
+            what,
+            cluster: self.key.clone(),
+            source: Box::new(source),
+        })
+    }
+
+    fn view<T: serde::de::DeserializeOwned>(
+        &self,
+        object: &DynamicObject,
+    ) -> Result<T, ObserveError> {
+        view(object).map_err(|why| ObserveError::Object { cluster: self.key.clone(), why })
+    }
+
+    /// The Cluster, and what people say on it; EKS Anywhere's own speaks where it is silent.
+    async fn cluster(
+        &self,
+        object: &DynamicObject,
+        cluster: &ClusterView,
+    ) -> Result<Cluster, ObserveError> {
+        let eks_anywhere = self.eks_anywhere(object).await?;
+        let says = |key: &str| {
+            let other = eks_anywhere.as_ref().and_then(|other| annotation(other, key));
+            annotation(object, key).or(other).map(str::to_owned)
+        };
+        let other_paused = eks_anywhere.as_ref().is_some_and(|other| {
+            annotation(other, "anywhere.eks.amazonaws.com/paused") == Some("true")
+        });
+        Ok(Cluster {
+            opt_in: says(ROLLOUT_BEFORE_EXPIRY),
+            hold: says(HOLD).as_deref() == Some("true"),
+            acknowledged: says(ACKNOWLEDGE),
+            paused: cluster.spec.paused || annotation(object, PAUSED).is_some() || other_paused,
+            deleting: is_deleting(object),
+            shortest_lifetime_days: None,
+        })
+    }
+
+    /// EKS Anywhere's Cluster, by the labels that it puts on Cluster API's.
+    async fn eks_anywhere(
+        &self,
+        object: &DynamicObject,
+    ) -> Result<Option<DynamicObject>, ObserveError> {
+        let Some(kind) = &self.observer.kinds.eks_anywhere else { return Ok(None) };
+        let label = |name: &str| {
+            let key = format!("cluster.anywhere.eks.amazonaws.com/{name}");
+            object.labels().get(&key).cloned()
+        };
+        let Some(name) = label("cluster-name") else { return Ok(None) };
+        let namespace = label("cluster-namespace").unwrap_or_else(|| "default".to_owned());
+        let client = self.observer.client.clone();
+        let api: Api<DynamicObject> = Api::namespaced_with(client, &namespace, kind);
+        self.said("EKS Anywhere's Cluster", api.get_opt(&name).await)
+    }
+}

@@ -1,0 +1,145 @@
+//! Reads a KubeadmControlPlane, its Machines and their Nodes.
+
+use expiryd_api::Timestamp;
+use expiryd_api::annotation::MACHINE_EXPIRY;
+use kube::ResourceExt;
+use kube::api::DynamicObject;
+
+use super::workload::Nodes;
+use super::{ObserveError, Reading, Target, Targets};
+use crate::facts::{ControlPlane, ControlPlaneMachine, EtcdPlace, NodeReport, Progress};
+use crate::memory::{FIRST_SEEN, KCP_DAYS, PUBLISHED, Published, ROLLED_FOR};
+use crate::objects::{
+    CONTROL_PLANE, ClusterSpec, ControlPlaneView, MachineView, PAUSED, annotation, is_deleting,
+};
+
+impl Reading<'_> {
+    /// The control plane; `None` for one that is no KubeadmControlPlane.
+    pub(super) async fn control_plane(
+        &self,
+        cluster: &ClusterSpec,
+        targets: &mut Targets,
+    ) -> Result<Option<ControlPlane>, ObserveError> {
+        let named = cluster.control_plane_ref.as_ref();
+        let named = named.filter(|named| named.kind == "KubeadmControlPlane");
+        let Some((named, kind)) = named.zip(self.observer.kinds.control_plane.as_ref()) else {
+            return Ok(None);
+        };
+        let said = self.api(kind).get_opt(&named.name).await;
+        let Some(object) = self.said("the KubeadmControlPlane", said)? else { return Ok(None) };
+        let seen: ControlPlaneView = self.view(&object)?;
+        targets.control_plane = Some(Target::of(&object));
+
+        let label = format!(",{CONTROL_PLANE}");
+        let machine = &self.observer.kinds.machine;
+        let machines = self.labelled("the Machines", machine, &label).await?;
+        let own = self.own_dates().await?;
+        let nodes = self.nodes().await;
+        let mut read = Vec::new();
+        for object in &machines {
+            let machine = self.machine(object, &own, &nodes)?;
+            targets.machines.insert(machine.name.clone(), Target::of(object));
+            targets.born.insert(machine.name.clone(), machine.born);
+            read.push(machine);
+        }
+        Ok(Some(control_plane(&object, seen, read)))
+    }
+
+    fn machine(
+        &self,
+        object: &DynamicObject,
+        own: &[(String, Timestamp)],
+        nodes: &Nodes,
+    ) -> Result<ControlPlaneMachine, ObserveError> {
+        let seen: MachineView = self.view(object)?;
+        let config = seen.spec.bootstrap.config_ref.map(|config| config.name);
+        let of_config = |(name, _): &&(String, Timestamp)| Some(name) == config.as_ref();
+        let node_name = seen.status.node_ref.map(|node| node.name);
+        let (report, node_created) = match node_name {
+            None => (NodeReport::NoNode, None),
+            Some(name) => nodes.report(&name, seen.spec.provider_id.as_deref()),
+        };
+        let born = created(object).into_iter().chain(first_seen(object)).chain(node_created).min();
+        Ok(ControlPlaneMachine {
+            name: object.name_any(),
+            born: born.unwrap_or(Timestamp::from_unix(0)),
+            deleting: is_deleting(object),
+            published: published(object),
+            own: own.iter().find(of_config).map(|(_, date)| *date),
+            report,
+        })
+    }
+
+    /// KCP's own dates, by the KubeadmConfigs that they are on.
+    async fn own_dates(&self) -> Result<Vec<(String, Timestamp)>, ObserveError> {
+        let Some(kind) = &self.observer.kinds.kubeadm_config else { return Ok(Vec::new()) };
+        let configs = self.labelled("the KubeadmConfigs", kind, "").await?;
+        let dated = configs.iter().filter_map(|config| {
+            let date = Timestamp::parse(annotation(config, MACHINE_EXPIRY)?).ok()?;
+            Some((config.name_any(), date))
+        });
+        Ok(dated.collect())
+    }
+}
+
+fn control_plane(
+    object: &DynamicObject,
+    seen: ControlPlaneView,
+    machines: Vec<ControlPlaneMachine>,
+) -> ControlPlane {
+    let ControlPlaneView { spec, status } = seen;
+    let before = spec.rollout.before.or(spec.rollout_before);
+    let strategy = spec.rollout.strategy.or(spec.rollout_strategy);
+    let replicas = spec.replicas.unwrap_or(1);
+    let external = spec.kubeadm_config_spec.cluster_configuration.and_then(|c| c.etcd.external);
+    let up_to_date = status.up_to_date_replicas.or(status.updated_replicas);
+    // Of a version that has no such condition, nothing is moving by its account: Machines are counted.
+    let moving = ["RollingOut", "ScalingUp", "ScalingDown"]
+        .iter()
+        .any(|kind| status.condition(kind).is_some_and(|is| is != "False"));
+    let topology = "topology.cluster.x-k8s.io/owned";
+    ControlPlane {
+        deleting: is_deleting(object),
+        paused: annotation(object, PAUSED).is_some(),
+        in_place: strategy.is_some_and(|strategy| strategy.kind == "InPlace"),
+        topology_owned: object.labels().contains_key(topology),
+        days: before.and_then(|before| before.certificates_expiry_days).filter(|days| *days != 0),
+        our_days: annotation(object, KCP_DAYS).and_then(|days| days.parse().ok()),
+        template_has_key: spec.machine_template.metadata.annotations.contains_key(MACHINE_EXPIRY),
+        replicas,
+        progress: Progress {
+            moving,
+            outdated: status.condition("MachinesSpecUpToDate") == Some("False"),
+            ready: status.ready_replicas == Some(replicas) && up_to_date == Some(replicas),
+            observed: status.observed_generation == object.metadata.generation,
+        },
+        etcd: external.map_or(EtcdPlace::Stacked, |etcd| EtcdPlace::External(etcd.endpoints)),
+        rolled_for: remembered(object, ROLLED_FOR),
+        machines,
+    }
+}
+
+/// What an annotation of ours remembers; what cannot be read counts as nothing.
+pub(super) fn remembered<T: serde::de::DeserializeOwned + Default>(
+    object: &DynamicObject,
+    key: &str,
+) -> T {
+    let text = annotation(object, key);
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+/// Cluster API's key on a Machine, and whose it is.
+pub(super) fn published(object: &DynamicObject) -> Published {
+    Published::read(annotation(object, MACHINE_EXPIRY), annotation(object, PUBLISHED))
+}
+
+/// When an object was made.
+pub(super) fn created(object: &DynamicObject) -> Option<Timestamp> {
+    let time = object.metadata.creation_timestamp.as_ref()?;
+    Some(Timestamp::from_unix(time.0.as_second()))
+}
+
+/// When a Machine was first seen, before it was moved.
+pub(super) fn first_seen(object: &DynamicObject) -> Option<Timestamp> {
+    Timestamp::parse(annotation(object, FIRST_SEEN)?).ok()
+}

@@ -1,0 +1,165 @@
+//! Reads an EtcdadmCluster, its Machines, the client pair in the Secret, and etcdadm-controller's pods.
+
+use expiryd_api::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{Api, DynamicObject, ListParams};
+
+use super::agents::{Agents, ClientFiles};
+use super::control_plane::{created, first_seen, published, remembered};
+use super::{ObserveError, Reading, Target, Targets};
+use crate::facts::{EtcdCluster, EtcdController, EtcdMachine, SecretPair};
+use crate::memory::{
+    ALLOW_SINGLE_ETCD, ETCD_CLIENT_PAIRS, INTENT, Intent, NUDGE, SKIPPED_HEALTH_CHECKS,
+};
+use crate::objects::{
+    ClusterSpec, ETCD_CLUSTER, EtcdClusterView, EtcdConfigView, EtcdKinds, MachineView, PAUSED,
+    annotation, is_deleting, is_owned_by,
+};
+
+/// Where etcdadm-controller runs, as EKS Anywhere installs it.
+pub(crate) const NAMESPACE: &str = "etcdadm-controller-system";
+pub(crate) const CONTROLLER_LABEL: &str = "control-plane=controller-manager";
+
+/// Set by KCP once the control plane has followed an etcd rollout.
+pub(crate) const UPGRADE_COMPLETE: &str = "controlplane.cluster.x-k8s.io/upgrade-complete";
+/// Set by etcdadm-controller, or by us with a nudge, while etcd is rolled.
+pub(crate) const UPGRADING: &str = "etcdcluster.cluster.x-k8s.io/upgrading";
+/// What an intent's mark begins with, among an EtcdadmConfig's commands: the shell's no-op.
+pub(crate) const MARK: &str = ": expiryd ";
+
+impl Reading<'_> {
+    /// The etcd of a cluster whose control plane has an EtcdadmCluster for it.
+    pub(super) async fn etcd(
+        &self,
+        cluster: &ClusterSpec,
+        targets: &mut Targets,
+    ) -> Result<Option<EtcdCluster>, ObserveError> {
+        let named = cluster.managed_external_etcd_ref.as_ref();
+        let Some((named, kinds)) = named.zip(self.observer.kinds.etcd.as_ref()) else {
+            return Ok(None);
+        };
+        let said = self.api(&kinds.cluster).get_opt(&named.name).await;
+        let Some(object) = self.said("the EtcdadmCluster", said)? else { return Ok(None) };
+        let seen: EtcdClusterView = self.view(&object)?;
+        targets.etcd = Some(Target::of(&object));
+        self.etcd_configs(kinds, targets).await?;
+
+        let files = self.client_files().await;
+        let machines = self.etcd_machines(&object, files.as_ref(), targets).await?;
+        let secret = files.as_ref().and_then(|files| {
+            let pair = files.pair()?;
+            Some(SecretPair { sha256: pair.sha256, not_after: pair.not_after })
+        });
+        let replicas = seen.spec.replicas.unwrap_or(1);
+        let observed = seen.status.observed_generation;
+        let endpoints = seen.status.endpoints.split(',').map(str::trim);
+        Ok(Some(EtcdCluster {
+            deleting: is_deleting(&object),
+            paused: annotation(&object, PAUSED).is_some(),
+            replicas,
+            ready: seen.status.ready
+                && seen.status.ready_replicas.is_none_or(|ready| ready >= replicas)
+                && observed.is_none_or(|of| Some(of) == object.metadata.generation),
+            upgrade_complete: annotation(&object, UPGRADE_COMPLETE).is_some(),
+            upgrading: annotation(&object, UPGRADING).is_some(),
+            endpoints: endpoints.filter(|one| !one.is_empty()).map(str::to_owned).collect(),
+            allow_single: annotation(&object, ALLOW_SINGLE_ETCD) == Some("true"),
+            nudged_at: nudged_at(&object),
+            intent: remembered::<Option<Intent>>(&object, INTENT),
+            pairs: remembered(&object, ETCD_CLIENT_PAIRS),
+            secret,
+            skipped_health_checks: annotation(&object, SKIPPED_HEALTH_CHECKS).is_some(),
+            controller: self.etcd_controller().await,
+            machines,
+        }))
+    }
+
+    async fn etcd_machines(
+        &self,
+        etcd: &DynamicObject,
+        files: Option<&ClientFiles>,
+        targets: &mut Targets,
+    ) -> Result<Vec<EtcdMachine>, ObserveError> {
+        let name = etcd.name_any();
+        let kind = &self.observer.kinds.machine;
+        let label = format!(",{ETCD_CLUSTER}={name}");
+        let objects = self.labelled("etcd's Machines", kind, &label).await?;
+        let agents = Agents::new(self.key, files);
+        let mut machines = Vec::new();
+        for object in &objects {
+            let seen: MachineView = self.view(object)?;
+            let (report, served) = agents.ask(&seen.status.addresses).await;
+            let name = object.name_any();
+            let commands = targets.etcd_configs.get(&name).map(|(_, commands)| commands.as_slice());
+            let born = created(object).into_iter().chain(first_seen(object)).min();
+            let born = born.unwrap_or(Timestamp::from_unix(0));
+            targets.born.insert(name.clone(), born);
+            machines.push(EtcdMachine {
+                uid: object.uid().unwrap_or_default(),
+                born,
+                deleting: is_deleting(object),
+                owned: is_owned_by(object, "EtcdadmCluster", &etcd.name_any()),
+                mark: commands.and_then(mark),
+                published: published(object),
+                report,
+                served,
+                name: name.clone(),
+            });
+            targets.machines.insert(name, Target::of(object));
+        }
+        Ok(machines)
+    }
+
+    /// The EtcdadmConfigs, by the Machines that they belong to.
+    async fn etcd_configs(
+        &self,
+        kinds: &EtcdKinds,
+        targets: &mut Targets,
+    ) -> Result<(), ObserveError> {
+        for object in self.labelled("the EtcdadmConfigs", &kinds.config, "").await? {
+            let seen: EtcdConfigView = self.view(&object)?;
+            let owners = object.owner_references().iter();
+            let machine = owners.filter(|owner| owner.kind == "Machine").map(|o| o.name.clone());
+            let commands = seen.spec.post_etcdadm_commands;
+            for machine in machine {
+                targets.etcd_configs.insert(machine, (Target::of(&object), commands.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The pods of etcdadm-controller, as far as they can be seen.
+    async fn etcd_controller(&self) -> EtcdController {
+        let pods: Api<Pod> = Api::namespaced(self.observer.client.clone(), NAMESPACE);
+        let Ok(pods) = pods.list(&ListParams::default().labels(CONTROLLER_LABEL)).await else {
+            return EtcdController::default();
+        };
+        let started = pods.items.iter().flat_map(|pod| {
+            let statuses = pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten());
+            statuses.filter_map(|container| {
+                let at = container.state.as_ref()?.running.as_ref()?.started_at.as_ref()?;
+                Some(Timestamp::from_unix(at.0.as_second()))
+            })
+        });
+        let created = pods.items.iter().filter_map(|pod| pod.metadata.creation_timestamp.as_ref());
+        let created = created.map(|time| Timestamp::from_unix(time.0.as_second())).max();
+        EtcdController {
+            started_at: started.min(),
+            may_restart: self.observer.may_restart_etcd_controller,
+            // Whoever evicted it: a pod as young as that was just started.
+            restarted_at: created,
+        }
+    }
+}
+
+/// The intent whose mark is among the commands.
+fn mark(commands: &[String]) -> Option<String> {
+    commands.iter().find_map(|command| command.strip_prefix(MARK)).map(str::to_owned)
+}
+
+/// When etcdadm-controller was last asked to look: `ID;DATE`.
+fn nudged_at(object: &DynamicObject) -> Option<Timestamp> {
+    let (_, at) = annotation(object, NUDGE)?.rsplit_once(';')?;
+    Timestamp::parse(at).ok()
+}

@@ -1,0 +1,319 @@
+//! The loop: while this instance leads, each cluster is read, decided about and acted on in its turn.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use expiryd_api::Timestamp;
+use futures::stream::{FuturesUnordered, StreamExt};
+use kube::Client;
+use thiserror::Error;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::act::{ActError, Writer};
+use crate::decide::{Decision, Finding, decide};
+use crate::leader::{Candidate, Held, Times};
+use crate::objects::Kinds;
+use crate::observe::{ClusterKey, Observer};
+use crate::parameters::{DAY, Parameters};
+use crate::schedule::Schedule;
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Only clusters in these namespaces; in all when there is none.
+    pub namespaces: Vec<String>,
+    /// How many clusters are worked on at once.
+    pub concurrency: usize,
+    /// How often a cluster is looked at where nothing is near.
+    pub period: Duration,
+    /// Nothing is written; what would be is logged.
+    pub dry_run: bool,
+    /// Where the lease is, and who we are in it.
+    pub lease: Option<LeaseOptions>,
+    /// Spans of time.
+    pub parameters: Parameters,
+    /// Etcd rollouts at a time.
+    pub rollouts: usize,
+    /// See [`crate::decide::Turn::refresh_secret_alone`].
+    pub refresh_secret_alone: bool,
+    /// See [`crate::decide::Turn::finish_upgrades`].
+    pub finish_upgrades: bool,
+    /// Whether etcdadm-controller's pods may be evicted.
+    pub may_restart_etcd_controller: bool,
+}
+
+/// See [`Options`].
+#[derive(Debug, Clone)]
+pub struct LeaseOptions {
+    /// The namespace of the Lease.
+    pub namespace: String,
+    /// This instance.
+    pub identity: String,
+    /// The times of the election.
+    pub times: Times,
+}
+
+/// Why the loop ended.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Another instance leads; this one must not go on.
+    #[error("the lease is lost; this instance ends, so that it is started again as a candidate")]
+    LostLease,
+}
+
+/// The name of the Lease.
+const LEASE: &str = "expiryd-controller";
+
+/// How often the clusters are listed.
+const LIST: Duration = Duration::from_mins(1);
+
+/// A cluster in which something goes on, or will within a day, is looked at so often.
+const BUSY: Duration = Duration::from_secs(10);
+const NEAR: Duration = Duration::from_mins(1);
+
+/// After a failure a cluster is looked at again after this, doubled each time.
+const BACKOFF: Duration = Duration::from_secs(2);
+const BACKOFF_CAP: Duration = Duration::from_mins(5);
+
+/// The time by the system's clock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the clock; it is handed on"
+)]
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// Runs until `stop` changes, or the lease is lost.
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn run(
+    client: Client,
+    options: Options,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), RunError> {
+    let Some(kinds) = discovered(&client, &mut stop).await else { return Ok(()) };
+    let (held, mut leads) = watch::channel(Held::default());
+    let candidate = options.lease.as_ref().map(|lease| {
+        let identity = lease.identity.clone();
+        Candidate::new(client.clone(), &lease.namespace, LEASE, identity, lease.times)
+    });
+    let margin = options.lease.as_ref().map_or(Duration::ZERO, |lease| lease.times.margin);
+    let election = if let Some(candidate) = candidate {
+        tokio::spawn(candidate.run(held))
+    } else {
+        held.send_replace(Held::for_ever());
+        tokio::spawn(async move { held.closed().await })
+    };
+    let observer =
+        Observer::new(client.clone(), kinds.clone(), options.may_restart_etcd_controller);
+    let worker = Worker {
+        observer,
+        writer: Writer::new(client.clone(), kinds),
+        schedule: Arc::new(Mutex::new(Schedule::new(
+            options.rollouts,
+            options.refresh_secret_alone,
+            options.finish_upgrades,
+        ))),
+        leads: leads.clone(),
+        margin,
+        dry_run: options.dry_run,
+        parameters: options.parameters,
+    };
+    let ended = tokio::select! {
+        () = worker.work(&options, &mut leads) => Err(RunError::LostLease),
+        _ = stop.changed() => Ok(()),
+    };
+    election.abort();
+    if let (Ok(()), Some(lease)) = (&ended, &options.lease) {
+        let identity = lease.identity.clone();
+        Candidate::new(client, &lease.namespace, LEASE, identity, lease.times).release().await;
+    }
+    ended
+}
+
+/// Waits until the API server serves Cluster API; `None` when told to stop before.
+async fn discovered(client: &Client, stop: &mut watch::Receiver<bool>) -> Option<Kinds> {
+    loop {
+        match Kinds::discover(client).await {
+            Ok(Some(kinds)) => return Some(kinds),
+            Ok(None) => warn!("this API server serves no Cluster API; looking again in a minute"),
+            Err(error) => warn!(%error, "the API server was not heard; asking again in a minute"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LIST) => {}
+            _ = stop.changed() => return None,
+        }
+    }
+}
+
+/// Works on clusters.
+#[derive(Clone)]
+struct Worker {
+    observer: Observer,
+    writer: Writer,
+    schedule: Arc<Mutex<Schedule<ClusterKey>>>,
+    leads: watch::Receiver<Held>,
+    margin: Duration,
+    dry_run: bool,
+    parameters: Parameters,
+}
+
+/// When a cluster is looked at next, and how often that has failed in a row.
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    at: Instant,
+    failures: u32,
+}
+
+impl Worker {
+    /// Works while this instance leads; returns when it does not any more.
+    async fn work(&self, options: &Options, leads: &mut watch::Receiver<Held>) {
+        if leads.wait_for(|held| *held != Held::default()).await.is_err() {
+            return;
+        }
+        let mut next: BTreeMap<ClusterKey, Next> = BTreeMap::new();
+        let mut working = FuturesUnordered::new();
+        let mut busy: Vec<ClusterKey> = Vec::new();
+        let mut list = Instant::now();
+        loop {
+            if Instant::now() >= list {
+                list = Instant::now() + LIST;
+                match self.observer.clusters(&options.namespaces).await {
+                    Ok(keys) => {
+                        self.lock().clusters(keys.iter().cloned());
+                        next.retain(|key, _| keys.contains(key));
+                        for key in keys {
+                            next.entry(key).or_insert(Next { at: Instant::now(), failures: 0 });
+                        }
+                    }
+                    Err(error) => warn!(%error, "the clusters cannot be listed; trying again"),
+                }
+            }
+            let now = Instant::now();
+            let due = next.iter().filter(|(key, next)| next.at <= now && !busy.contains(key));
+            let free = options.concurrency.saturating_sub(busy.len());
+            let due: Vec<_> = due.map(|(key, _)| key.clone()).take(free).collect();
+            for key in due {
+                busy.push(key.clone());
+                let worker = self.clone();
+                working.push(async move {
+                    let done = worker.reconcile(&key).await;
+                    (key, done)
+                });
+            }
+            tokio::select! {
+                Some((key, done)) = working.next() => {
+                    busy.retain(|other| *other != key);
+                    if let Some(entry) = next.get_mut(&key) {
+                        entry.done(done, options.period);
+                    }
+                }
+                changed = leads.changed() => {
+                    if changed.is_err() || *leads.borrow() == Held::default() {
+                        return;
+                    }
+                }
+                () = tokio::time::sleep(Duration::from_millis(200)) => {}
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Schedule<ClusterKey>> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a cluster, decides, and acts; says when to look again, or that it failed.
+    async fn reconcile(&self, key: &ClusterKey) -> Option<Look> {
+        let observation = match self.observer.observe(key).await {
+            Ok(Some(observation)) => observation,
+            Ok(None) => return Some(Look::Usual),
+            Err(error) => {
+                warn!(cluster = %key, "{error}");
+                return None;
+            }
+        };
+        let now = now();
+        let decision = {
+            // One decision at a time: of two clusters that are due one sees that the other has begun.
+            let mut schedule = self.lock();
+            let turn = schedule.turn(key, now);
+            let decision = decide(&observation.facts, &self.parameters, turn, now);
+            schedule.decided(key, &decision);
+            decision
+        };
+        for Finding { machine, guard } in &decision.findings {
+            let machine = machine.as_deref().unwrap_or("-");
+            info!(cluster = %key, machine, %guard, "found");
+        }
+        let mut targets = observation.targets;
+        for planned in &decision.actions {
+            let (action, reason) = (&planned.action, planned.reason);
+            if self.dry_run {
+                info!(cluster = %key, ?action, %reason, "would be done");
+                continue;
+            }
+            if !self.leads.borrow().allows(Instant::now(), self.margin) {
+                warn!(cluster = %key, "{}", ActError::NotLeader);
+                return None;
+            }
+            match self.writer.act(key, action, &mut targets, now).await {
+                Ok(()) => info!(cluster = %key, ?action, %reason, "done"),
+                Err(ActError::Conflict(what)) => {
+                    info!(cluster = %key, "{}", ActError::Conflict(what));
+                    return Some(Look::AtOnce);
+                }
+                Err(error) => {
+                    error!(cluster = %key, ?action, "{error}");
+                    return None;
+                }
+            }
+        }
+        Some(look(&decision, self.dry_run, now))
+    }
+}
+
+/// How soon to look at a cluster again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    AtOnce,
+    Busy,
+    Near,
+    Usual,
+}
+
+/// Once something was written everything is read again before the next decision.
+fn look(decision: &Decision, dry_run: bool, now: Timestamp) -> Look {
+    let near = |from: Timestamp| from.unix() <= now.unix().saturating_add(DAY);
+    if !decision.actions.is_empty() && !dry_run {
+        Look::AtOnce
+    } else if decision.etcd_rolling {
+        Look::Busy
+    } else if decision.etcd_start.is_some_and(|start| near(start.from)) || decision.is_near {
+        Look::Near
+    } else {
+        Look::Usual
+    }
+}
+
+impl Next {
+    fn done(&mut self, done: Option<Look>, period: Duration) {
+        let wait = match done {
+            Some(Look::AtOnce) => Duration::from_millis(500),
+            Some(Look::Busy) => BUSY.min(period),
+            Some(Look::Near) => NEAR.min(period),
+            // Spread, so that a fleet that was started at once is not looked at once.
+            Some(Look::Usual) => period.mul_f64(0.9 + 0.2 * fastrand::f64()),
+            None => {
+                let doubled = BACKOFF.saturating_mul(1 << self.failures.min(10));
+                doubled.min(BACKOFF_CAP).mul_f64(0.5 + 0.5 * fastrand::f64())
+            }
+        };
+        self.failures = if done.is_some() { 0 } else { self.failures.saturating_add(1) };
+        self.at = Instant::now() + wait;
+    }
+}

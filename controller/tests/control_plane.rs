@@ -1,0 +1,184 @@
+//! From a certificate on a disk to the Machine that Cluster API reads.
+
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use testkit::certificate::CertificateBuilder;
+use testkit::cluster::{Cluster, assets};
+use testkit::cluster_api::{Management, NAMESPACE};
+use testkit::kubelet::AT_ONCE;
+use testkit::{Agent, wait_for};
+
+const EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
+const OPT_IN: &str = "expiryd.dev/rollout-before-expiry";
+
+/// The program at work, ended with this.
+struct Controller(Child);
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn program(cluster: &Cluster, folder: &tempfile::TempDir) -> Command {
+    let file = folder.path().join("kubeconfig");
+    std::fs::write(&file, cluster.admin_kubeconfig()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_expiryd-controller"));
+    command.env_remove("KUBECONFIG").env("HOSTNAME", "controller-1");
+    command.env("KUBECONFIG", file);
+    command
+}
+
+fn run(cluster: &Cluster, folder: &tempfile::TempDir) -> Controller {
+    let mut command = program(cluster, folder);
+    command.args(["run", "--sync-period", "1", "--leader-elect-namespace", NAMESPACE]);
+    command.stderr(Stdio::inherit());
+    Controller(command.spawn().unwrap())
+}
+
+/// A cluster `prod` with one control-plane Machine, whose Node is `cp-1` of the same API server.
+fn prod(cluster: &Cluster) {
+    let management = Management(cluster);
+    management.install();
+    cluster.make_node("cp-1");
+    let node = json!({
+        "metadata": { "labels": { "node-role.kubernetes.io/control-plane": "" } },
+        "spec": { "providerID": "test://cp-1" },
+    });
+    management.merge("/api/v1/nodes/cp-1", &node);
+    let label = json!({ "labels": { "cluster.x-k8s.io/cluster-name": "prod" } });
+    let spec = json!({ "controlPlaneRef": { "kind": "KubeadmControlPlane", "name": "prod" } });
+    management.create("Cluster", "prod", json!({ "metadata": {}, "spec": spec, "status": {} }));
+    management.create(
+        "KubeadmControlPlane",
+        "prod",
+        json!({
+            "metadata": label,
+            "spec": { "replicas": 1 },
+            "status": { "observedGeneration": 1, "readyReplicas": 1, "upToDateReplicas": 1 },
+        }),
+    );
+    management.create(
+        "KubeadmConfig",
+        "cp-1",
+        json!({ "metadata": label, "spec": {}, "status": {} }),
+    );
+    management.create(
+        "Machine",
+        "cp-1",
+        json!({
+            "metadata": { "labels": {
+                "cluster.x-k8s.io/cluster-name": "prod",
+                "cluster.x-k8s.io/control-plane": "",
+            } },
+            "spec": {
+                "providerID": "test://cp-1",
+                "bootstrap": { "configRef": { "kind": "KubeadmConfig", "name": "cp-1" } },
+            },
+            "status": { "nodeRef": { "name": "cp-1" } },
+        }),
+    );
+    management.secret("prod-kubeconfig", &[("value", &cluster.admin_kubeconfig())]);
+}
+
+fn annotate_cluster(cluster: &Cluster, key: &str, value: &Value) {
+    let patch = json!({ "metadata": { "annotations": { key: value } } });
+    Management(cluster).patch("Cluster", "prod", &patch);
+}
+
+/// Waits until the Machine's annotations are so.
+fn machine_when(cluster: &Cluster, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+    wait_for(what, || Some(Management(cluster).annotations("cp-1")).filter(|a| is(a)))
+}
+
+#[test]
+fn a_date_goes_from_the_disk_to_the_machine_and_is_taken_back_when_nobody_wants_it() {
+    let Some(assets) = assets() else { return };
+    let cluster = Cluster::start(&assets);
+    let folder = tempfile::tempdir().unwrap();
+    prod(&cluster);
+    let host = cluster.host("cp-1");
+    let apiserver = "etc/kubernetes/pki/apiserver.crt";
+    host.write(apiserver, CertificateBuilder::leaf("20270601000000Z").pem());
+    let _agent = Agent::start(&host, AT_ONCE);
+    let _controller = run(&cluster, &folder);
+
+    // Nobody opted in: the program has looked, and written nothing.
+    wait_for("the lease", || {
+        let path = format!(
+            "/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/expiryd-controller"
+        );
+        let (status, lease) = cluster.ask("GET", &path, &Value::Null)?;
+        (status == 200 && lease["spec"]["holderIdentity"] == "controller-1").then_some(())
+    });
+    assert_eq!(Management(&cluster).annotations("cp-1"), Value::Null);
+
+    annotate_cluster(&cluster, OPT_IN, &"7d".into());
+    let carried = machine_when(&cluster, "the date", |a| a[EXPIRY] == "2027-06-01T00:00:00Z");
+    assert_eq!(carried["expiryd.dev/published"], "2027-06-01T00:00:00Z;ok");
+    let control_plane = wait_for("the days", || {
+        let control_plane = Management(&cluster).get("KubeadmControlPlane", "prod");
+        let days = &control_plane["spec"]["rollout"]["before"]["certificatesExpiryDays"];
+        (*days == 7).then_some(control_plane)
+    });
+    assert_eq!(control_plane["metadata"]["annotations"]["expiryd.dev/kcp-days"], "7");
+
+    // Renewed in place.
+    host.replace(apiserver, CertificateBuilder::leaf("20270801000000Z").pem());
+    machine_when(&cluster, "the later date", |a| a[EXPIRY] == "2027-08-01T00:00:00Z");
+
+    // KCP has seen its spec by then; nobody wants it any more.
+    let generation =
+        Management(&cluster).get("KubeadmControlPlane", "prod")["metadata"]["generation"].clone();
+    Management(&cluster).status(
+        "KubeadmControlPlane",
+        "prod",
+        &json!({ "observedGeneration": generation }),
+    );
+    annotate_cluster(&cluster, OPT_IN, &Value::Null);
+    machine_when(&cluster, "nothing of ours", |a| {
+        a[EXPIRY].is_null() && a["expiryd.dev/published"].is_null()
+    });
+    wait_for("no days", || {
+        let control_plane = Management(&cluster).get("KubeadmControlPlane", "prod");
+        control_plane["spec"]["rollout"]["before"].is_null().then_some(())
+    });
+}
+
+#[test]
+fn the_plan_says_what_would_be_done_and_writes_nothing() {
+    let Some(assets) = assets() else { return };
+    let cluster = Cluster::start(&assets);
+    let folder = tempfile::tempdir().unwrap();
+    prod(&cluster);
+    annotate_cluster(&cluster, OPT_IN, &"7d".into());
+    let host = cluster.host("cp-1");
+    let _agent = Agent::start(&host, AT_ONCE);
+    wait_for("the Node's date", || {
+        let node = cluster.node("cp-1");
+        node["metadata"]["annotations"][EXPIRY].is_string().then_some(())
+    });
+    let before = Management(&cluster).get("Machine", "cp-1");
+    let table = program(&cluster, &folder).arg("plan").output().unwrap();
+    let text = String::from_utf8(table.stdout).unwrap();
+    assert!(text.starts_with("eksa-system/prod\n"), "{text}");
+    assert!(text.contains("would be done: Annotate"), "{text}");
+    let json = program(&cluster, &folder).args(["plan", "-o", "json"]).output().unwrap();
+    let plan: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(plan["clusters"][0]["earliest"], "2027-11-23T18:00:07Z");
+    assert_eq!(Management(&cluster).get("Machine", "cp-1"), before);
+}
+
+#[test]
+fn a_cluster_without_cluster_api_is_named_as_what_it_is() {
+    let Some(assets) = assets() else { return };
+    let cluster = Cluster::start(&assets);
+    let folder = tempfile::tempdir().unwrap();
+    let plan = program(&cluster, &folder).arg("plan").output().unwrap();
+    let message = String::from_utf8(plan.stderr).unwrap();
+    assert_eq!(plan.status.code(), Some(69));
+    assert!(message.contains("serves no Cluster API"), "{message}");
+}
