@@ -72,11 +72,9 @@ pub struct LayoutOverrides {
 impl LayoutOverrides {
     /// Whether these say the same of what the machine is and where its PKI is; sources may differ.
     pub fn is_as(&self, other: &Self) -> bool {
-        let machine = |of: &Self| {
-            let places = (of.control_plane_pki.clone(), of.etcd_pki.clone());
-            (of.role, of.etcd_topology, places)
-        };
-        machine(self) == machine(other)
+        let Self { role, etcd_topology, control_plane_pki, etcd_pki, sources: _ } = self;
+        (role, etcd_topology, control_plane_pki, etcd_pki)
+            == (&other.role, &other.etcd_topology, &other.control_plane_pki, &other.etcd_pki)
     }
 
     /// Whether the configuration adds a source that a file of this path could belong to.

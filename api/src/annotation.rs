@@ -13,10 +13,10 @@ pub const EARLIEST_EXPIRY: &str = "expiryd.dev/earliest-expiry";
 pub const EARLIEST_CERTIFICATE: &str = "expiryd.dev/earliest-certificate";
 /// What the report is worth: [`crate::Status`].
 pub const STATUS: &str = "expiryd.dev/status";
-/// What the agent could not read when it wrote the dates, paths with commas between them; absent when it
-/// read everything.
+/// What the agent could not read when it wrote the dates: paths with commas between them, or the digest of a
+/// long list; absent when it read everything.
 pub const UNREAD: &str = "expiryd.dev/unread";
-/// `true` while an earlier date of the Node is kept because its certificate cannot be read.
+/// `true` while an earlier date of the Node is kept because less can be read than when it was written.
 pub const HELD: &str = "expiryd.dev/held";
 /// When the machine was observed; at most a day older than the last good sign of life.
 pub const OBSERVED_AT: &str = "expiryd.dev/observed-at";

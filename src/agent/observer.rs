@@ -162,19 +162,22 @@ impl Observer {
     /// Something that only a new start can read. What the configuration names is such a thing only right
     /// after it was read again: other users may own it, and must not have the agent start again and again.
     fn not_granted(&mut self, scan: &Scan) -> Option<PathBuf> {
+        let reconfigured = std::mem::take(&mut self.reconfigured);
+        let granted = self.granted.as_ref()?;
         let mut grants = Grants::default();
         self.grant_machine(scan, &mut grants);
-        if std::mem::take(&mut self.reconfigured) {
+        if reconfigured {
             self.grant_configured(scan, &mut grants);
         }
-        grants.beyond(self.granted.as_ref()?).map(Path::to_owned)
+        grants.beyond(granted).map(Path::to_owned)
     }
 
     /// A file of the configuration that only a new start can read.
     pub(super) fn configuration_beyond_grants(&self) -> Option<PathBuf> {
+        let granted = self.granted.as_ref()?;
         let mut grants = Grants::default();
         self.grant_configuration(&mut grants);
-        grants.beyond(self.granted.as_ref()?).map(Path::to_owned)
+        grants.beyond(granted).map(Path::to_owned)
     }
 
     /// Grants what the machine itself makes necessary: its PKI, and the publisher's identity.
@@ -185,27 +188,21 @@ impl Observer {
         let identity = self.identity.as_ref().map_or_else(Reads::default, IdentitySource::reads);
         let files = scan.files.iter().filter(|(_, file)| !is_configured(file));
         let files = files.map(|(path, _)| path.clone()).chain(layout::small_files());
-        for file in files.chain(identity.of_host) {
-            grants.file(&self.root, &file);
-        }
-        for file in identity.own.iter().filter_map(|path| HostPath::new(path).ok()) {
-            grants.file(&self.own, &file);
-        }
+        grants.files(&self.root, files.chain(identity.of_host));
+        grants.files(&self.own, identity.own.iter().filter_map(|path| HostPath::new(path).ok()));
     }
 
     /// Grants what the configuration names: sources, and the endpoint's certificate.
     fn grant_configured(&self, scan: &Scan, grants: &mut Grants) {
         let files = scan.files.iter().filter(|(_, file)| is_configured(file));
         let files = files.map(|(path, _)| path.clone());
-        for file in files.chain(self.reloader.files(&scan.layout.etcd_pki)) {
-            grants.file(&self.root, &file);
-        }
+        grants.files(&self.root, files.chain(self.reloader.files(&scan.layout.etcd_pki)));
     }
 
     /// Grants the files of the configuration, for a reload.
     fn grant_configuration(&self, grants: &mut Grants) {
         let files = self.config_files.iter().filter_map(|path| HostPath::new(path).ok());
-        files.for_each(|file| grants.file(&self.own, &file));
+        grants.files(&self.own, files);
     }
 }
 

@@ -3,7 +3,7 @@
 //! A file is granted by its directory, because whoever renews it may put another file in its place; by
 //! itself where the directory is one that others share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -39,11 +39,19 @@ impl Grants {
         }
     }
 
-    /// Grants a file, and the directory that has its name: another link may be put there.
-    pub fn file(&mut self, root: &HostRoot, path: &HostPath) {
-        if let Some(parent) = path.parent().filter(|parent| !is_shared(parent.as_path())) {
-            self.directory(root, &parent);
+    /// Grants files, and the directories that have their names, each once: another link may be put there.
+    pub fn files(&mut self, root: &HostRoot, files: impl IntoIterator<Item = HostPath>) {
+        let files: Vec<_> = files.into_iter().collect();
+        let parents: BTreeSet<_> = files.iter().filter_map(HostPath::parent).collect();
+        for parent in parents.iter().filter(|parent| !is_shared(parent.as_path())) {
+            self.directory(root, parent);
         }
+        for file in &files {
+            self.file(root, file);
+        }
+    }
+
+    fn file(&mut self, root: &HostRoot, path: &HostPath) {
         let Ok(opened) = root.open_beneath(path.as_path(), OFlag::O_PATH) else { return };
         let Some(resolved) = resolved(&opened) else { return };
         if self.cover(&resolved) {
@@ -147,9 +155,7 @@ mod tests {
         let files = ["etc/kubernetes/admin.conf", "etc/hostname", "var/lib/x.pem", "opt/tls/a.crt"];
         let (_directory, root) = host(&files);
         let mut grants = Grants::default();
-        for file in files {
-            grants.file(&root, &path(&format!("/{file}")));
-        }
+        grants.files(&root, files.map(|file| path(&format!("/{file}"))));
         assert_eq!(
             names(&grants, &root),
             ["etc/hostname", "etc/kubernetes", "opt/tls", "var/lib/x.pem"]
@@ -163,8 +169,8 @@ mod tests {
         symlink("/opt/tls/real.crt", link).unwrap();
         let mut grants = Grants::default();
         grants.directory(&root, &path("/etc/kubernetes"));
-        grants.file(&root, &path("/etc/kubernetes/pki/ca.crt"));
-        grants.file(&root, &path("/etc/kubernetes/pki/apiserver.crt"));
+        grants.files(&root, [path("/etc/kubernetes/pki/ca.crt")]);
+        grants.files(&root, [path("/etc/kubernetes/pki/apiserver.crt")]);
         assert_eq!(names(&grants, &root), ["etc/kubernetes", "opt/tls"]);
     }
 
@@ -176,7 +182,7 @@ mod tests {
         symlink("..1", at("..data")).unwrap();
         let grants = || {
             let mut grants = Grants::default();
-            grants.file(&root, &path("/opt/tls/a.crt"));
+            grants.files(&root, [path("/opt/tls/a.crt")]);
             grants
         };
         let before = grants();
@@ -190,8 +196,8 @@ mod tests {
     fn what_is_not_there_grants_its_directory_if_that_is_its_own() {
         let (_directory, root) = host(&["etc/etcd/pki/ca.crt"]);
         let mut grants = Grants::default();
-        grants.file(&root, &path("/etc/etcd/pki/server.crt"));
-        grants.file(&root, &path("/etc/absent"));
+        grants.files(&root, [path("/etc/etcd/pki/server.crt")]);
+        grants.files(&root, [path("/etc/absent")]);
         grants.directory(&root, &path("/etc/absent"));
         assert_eq!(names(&grants, &root), ["etc/etcd/pki"]);
     }

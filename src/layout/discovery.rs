@@ -8,7 +8,7 @@ use glob::{MatchOptions, Pattern};
 
 use super::evidence::Evidence;
 use super::known_files::{
-    CONTROL_PLANE_KUBECONFIGS, ETCD_CLIENT, ETCD_MEMBER_LEAVES, ExpectedContent, Origin,
+    CONTROL_PLANE_KUBECONFIGS, ETCD_CLIENT, ExpectedContent, Origin, etcd_member_leaves,
     expected_content, known_names,
 };
 use super::{Source, Watched};
@@ -187,7 +187,7 @@ impl<'a> Discovery<'a> {
                 || self.root.exists(&control_plane.join("sa.pub"))
                 || CONTROL_PLANE_PODS.iter().any(runs),
             joined: has("ca.crt"),
-            etcd_member: ETCD_MEMBER_LEAVES.iter().any(|name| has(name)) || runs(&"etcd"),
+            etcd_member: etcd_member_leaves().any(has) || runs(&"etcd"),
             etcd_client: has("etcd/ca.crt") || ETCD_CLIENT.iter().any(|name| has(name)),
         }
     }

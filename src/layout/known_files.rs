@@ -85,10 +85,6 @@ pub fn known_names(origin: Origin) -> impl Iterator<Item = &'static str> {
 /// Secret (EKS Anywhere `pkg/clusterapi/etcd.go`).
 pub const ETCD_CLIENT: &[&str] = &["apiserver-etcd-client.crt", "server-etcd-client.crt"];
 
-/// The leaves of a control plane's own etcd (kubeadm `phases/certs/certlist.go`).
-pub const ETCD_MEMBER_LEAVES: &[&str] =
-    &["etcd/server.crt", "etcd/peer.crt", "etcd/healthcheck-client.crt"];
-
 /// A file that a working machine always has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpectedFile {
@@ -126,6 +122,11 @@ const EXPECTED_OF_ETCD: &[ExpectedFile] = &[
     expected(Origin::EtcdPki, &["server.crt"]),
     expected(Origin::EtcdPki, &["peer.crt"]),
 ];
+
+/// The leaves of a control plane's own etcd, by their names beneath the control plane's PKI directory.
+pub fn etcd_member_leaves() -> impl Iterator<Item = &'static str> {
+    EXPECTED_OF_STACKED_ETCD.iter().flat_map(|file| file.names).copied()
+}
 
 /// The files that a machine of this kind cannot work without (kubeadm `phases/certs/certlist.go` and
 /// `phases/kubeconfig`, etcdadm `certs/certs.go`).

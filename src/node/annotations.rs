@@ -14,7 +14,7 @@ use crate::host_root::HostPath;
 use crate::problem::Problem;
 use crate::report::Report;
 
-/// Bytes of the list of what could not be read; a longer one is not told.
+/// Bytes of the list of what could not be read; of a longer one a digest is told.
 const UNREAD_LIMIT: usize = 1_024;
 
 /// What the annotations say, all but the time.
@@ -53,7 +53,7 @@ struct Unread {
 }
 
 /// What a publisher knows of a machine besides the report.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
     /// Whether the agent has seen, since its start, all that the Node's dates are from: then, what it had
     /// forgotten by then. Until it forgets more it remembers whatever becomes unreadable.
