@@ -116,22 +116,16 @@ impl Writer {
                 self.annotate_etcd(key, json!({ UPGRADE_COMPLETE: "true" }), targets).await
             }
             Action::SkipHealthChecks(skip) => self.health_checks(key, *skip, targets).await,
-            Action::Mark { machine, id } => {
-                self.commands(key, machine, targets, |commands| {
-                    commands.retain(|command| !command.starts_with(MARK));
-                    commands.push(format!("{MARK}{id}"));
-                })
-                .await
-            }
-            Action::Unmark { machine } => {
-                let unmark = |commands: &mut Vec<String>| {
-                    commands.retain(|command| !command.starts_with(MARK));
-                };
-                self.commands(key, machine, targets, unmark).await
-            }
+            Action::Mark { machine, id } => self.mark(key, machine, Some(id), targets).await,
+            Action::Unmark { machine } => self.mark(key, machine, None, targets).await,
             Action::RefreshSecret => self.refresh_secret(key, targets).await,
             Action::RestartEtcdController => self.restart_etcd_controller().await,
         }
+    }
+
+    /// Objects of a kind in the cluster's namespace.
+    fn api(&self, key: &ClusterKey, kind: &ApiResource) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &key.namespace, kind)
     }
 
     async fn annotate_machine(
@@ -143,7 +137,7 @@ impl Writer {
     ) -> Result<(), ActError> {
         let target = targets.machines.get_mut(machine);
         let target = target.ok_or_else(|| gone(format!("the Machine {machine}")))?;
-        self.patch(key, &self.kinds.machine, target, Change::of(annotations)).await.map(drop)
+        self.patch(key, &self.kinds.machine, target, Change::of(annotations)).await
     }
 
     async fn control_plane(
@@ -154,7 +148,7 @@ impl Writer {
     ) -> Result<(), ActError> {
         let found = self.kinds.control_plane.as_ref().zip(targets.control_plane.as_mut());
         let (kind, target) = found.ok_or_else(|| gone("the KubeadmControlPlane"))?;
-        self.patch(key, kind, target, change).await.map(drop)
+        self.patch(key, kind, target, change).await
     }
 
     async fn annotate_etcd(
@@ -164,7 +158,7 @@ impl Writer {
         targets: &mut Targets,
     ) -> Result<(), ActError> {
         let (kind, target) = self.etcd(targets)?;
-        self.patch(key, kind, target, Change::of(annotations)).await.map(drop)
+        self.patch(key, kind, target, Change::of(annotations)).await
     }
 
     fn etcd<'a>(
@@ -207,24 +201,25 @@ impl Writer {
             let before = annotation(&object, SKIPPED_HEALTH_CHECKS).filter(|b| !b.is_empty());
             json!({ RETRIES: before, SKIPPED_HEALTH_CHECKS: null })
         };
-        self.patch(key, kind, target, Change::of(annotations)).await.map(drop)
+        self.patch(key, kind, target, Change::of(annotations)).await
     }
 
-    /// Changes the commands of a Machine's EtcdadmConfig.
-    async fn commands(
+    /// Has a Machine's EtcdadmConfig carry the mark of this intent and no other.
+    async fn mark(
         &self,
         key: &ClusterKey,
         machine: &str,
+        id: Option<&String>,
         targets: &mut Targets,
-        change: impl FnOnce(&mut Vec<String>),
     ) -> Result<(), ActError> {
         let found = self.kinds.etcd.as_ref().zip(targets.etcd_configs.get_mut(machine));
         let (kinds, (target, commands)) =
             found.ok_or_else(|| gone(format!("the EtcdadmConfig of {machine}")))?;
-        change(commands);
+        commands.retain(|command| !command.starts_with(MARK));
+        commands.extend(id.map(|id| format!("{MARK}{id}")));
         let spec = Some(json!({ "postEtcdadmCommands": commands }));
         let change = Change { annotations: json!({}), spec };
-        self.patch(key, &kinds.config, target, change).await.map(drop)
+        self.patch(key, &kinds.config, target, change).await
     }
 
     /// Makes etcdadm-controller write the Secret anew: it does so where its condition says that the
@@ -248,11 +243,8 @@ impl Writer {
         }
         let metadata = json!({ "resourceVersion": target.resource_version });
         let patch = json!({ "metadata": metadata, "status": { "conditions": conditions } });
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &key.namespace, kind);
-        let parameters =
-            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let patched = api.patch_status(&target.name, &parameters, &Patch::Merge(&patch)).await;
+        let api = self.api(key, kind);
+        let patched = api.patch_status(&target.name, &parameters(), &Patch::Merge(&patch)).await;
         target.resource_version = patched
             .map_err(|error| refused(describe(kind, &target.name), error))?
             .resource_version()
@@ -279,10 +271,9 @@ impl Writer {
         kind: &ApiResource,
         target: &Target,
     ) -> Result<DynamicObject, ActError> {
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &key.namespace, kind);
         let what = describe(kind, &target.name);
-        let object = api.get(&target.name).await.map_err(|error| refused(what.clone(), error))?;
+        let object = self.api(key, kind).get(&target.name).await;
+        let object = object.map_err(|error| refused(what.clone(), error))?;
         if object.resource_version().as_ref() == Some(&target.resource_version) {
             Ok(object)
         } else {
@@ -296,7 +287,7 @@ impl Writer {
         kind: &ApiResource,
         target: &mut Target,
         change: Change,
-    ) -> Result<DynamicObject, ActError> {
+    ) -> Result<(), ActError> {
         let Change { annotations, spec } = change;
         let version = &target.resource_version;
         let metadata = json!({ "resourceVersion": version, "annotations": annotations });
@@ -305,15 +296,16 @@ impl Writer {
             Some(spec) => json!({ "metadata": metadata, "spec": spec }),
             None => json!({ "metadata": metadata }),
         };
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &key.namespace, kind);
-        let parameters =
-            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let patched = api.patch(&target.name, &parameters, &Patch::Merge(&patch)).await;
+        let patched =
+            self.api(key, kind).patch(&target.name, &parameters(), &Patch::Merge(&patch)).await;
         let object = patched.map_err(|error| refused(describe(kind, &target.name), error))?;
         target.resource_version = object.resource_version().unwrap_or_default();
-        Ok(object)
+        Ok(())
     }
+}
+
+fn parameters() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 fn describe(kind: &ApiResource, name: &str) -> String {

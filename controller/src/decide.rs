@@ -313,6 +313,11 @@ impl Case<'_> {
         }
     }
 
+    /// Whether so little is left that nothing waits for its turn.
+    fn is_urgent(&self, date: Timestamp) -> bool {
+        before(date, self.parameters.urgent) <= self.now
+    }
+
     fn ago(&self, seconds: i64) -> Timestamp {
         Timestamp::from_unix(self.now.unix().saturating_sub(seconds))
     }

@@ -54,6 +54,7 @@ impl Held {
 }
 
 /// One who wants to lead.
+#[derive(Clone)]
 pub struct Candidate {
     api: Api<Lease>,
     name: String,

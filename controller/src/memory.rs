@@ -66,6 +66,14 @@ impl Published {
         }
     }
 
+    /// What we wrote last, there still or not.
+    pub const fn last(&self) -> Option<Record> {
+        match self {
+            Self::Ours(record) | Self::Lost(record) => Some(*record),
+            Self::Nothing | Self::Foreign(_) => None,
+        }
+    }
+
     /// What we wrote and is there still.
     pub const fn ours(&self) -> Option<Record> {
         match self {

@@ -7,14 +7,17 @@ pub(crate) mod etcd;
 mod workload;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use expiryd_api::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::{Client, ResourceExt};
 use thiserror::Error;
+use tracing::debug;
 
 use crate::facts::{Cluster, Facts};
-use crate::memory::{ACKNOWLEDGE, HOLD, ROLLOUT_BEFORE_EXPIRY};
+use crate::memory::{ACKNOWLEDGE, FIRST_SEEN, HOLD, ROLLOUT_BEFORE_EXPIRY};
 use crate::objects::{CLUSTER_NAME, ClusterView, Kinds, PAUSED, annotation, is_deleting, view};
 
 /// A cluster's name.
@@ -154,6 +157,33 @@ impl Observer {
             Facts { cluster: reading.cluster(&object, &cluster).await?, control_plane, etcd };
         Ok(Some(Observation { facts, targets }))
     }
+}
+
+/// What somebody else says; `None` where that is nothing, which is a fact and no failure.
+fn said<T>(key: &ClusterKey, who: &'static str, said: Result<T, String>) -> Option<T> {
+    said.map_err(|why| debug!(cluster = %key, %why, "{who} was not heard")).ok()
+}
+
+/// The same, where it is said in time.
+async fn heard<T>(
+    key: &ClusterKey,
+    who: &'static str,
+    timeout: Duration,
+    saying: impl Future<Output = Result<T, String>>,
+) -> Option<T> {
+    let answer = tokio::time::timeout(timeout, saying).await;
+    said(key, who, answer.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}"))))
+}
+
+fn timestamp(time: &Time) -> Timestamp {
+    Timestamp::from_unix(time.0.as_second())
+}
+
+/// When a Machine was made, or first seen before it was moved, or its Node was made: the earliest.
+fn born(object: &DynamicObject, node: Option<Timestamp>) -> Timestamp {
+    let created = object.metadata.creation_timestamp.as_ref().map(timestamp);
+    let seen = annotation(object, FIRST_SEEN).and_then(|seen| Timestamp::parse(seen).ok());
+    [created, seen, node].into_iter().flatten().min().unwrap_or(Timestamp::from_unix(0))
 }
 
 /// One cluster, while it is read.

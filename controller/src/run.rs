@@ -97,13 +97,13 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
     let Some(kinds) = discovered(&client, &mut stop).await else { return Ok(()) };
-    let (held, mut leads) = watch::channel(Held::default());
+    let (held, leads) = watch::channel(Held::default());
     let candidate = options.lease.as_ref().map(|lease| {
         let identity = lease.identity.clone();
         Candidate::new(client.clone(), &lease.namespace, LEASE, identity, lease.times)
     });
     let margin = options.lease.as_ref().map_or(Duration::ZERO, |lease| lease.times.margin);
-    let election = if let Some(candidate) = candidate {
+    let election = if let Some(candidate) = candidate.clone() {
         tokio::spawn(candidate.run(held))
     } else {
         held.send_replace(Held::for_ever());
@@ -113,25 +113,24 @@ pub async fn run(
         Observer::new(client.clone(), kinds.clone(), options.may_restart_etcd_controller);
     let worker = Worker {
         observer,
-        writer: Writer::new(client.clone(), kinds),
+        writer: Writer::new(client, kinds),
         schedule: Arc::new(Mutex::new(Schedule::new(
             options.rollouts,
             options.refresh_secret_alone,
             options.finish_upgrades,
         ))),
-        leads: leads.clone(),
+        leads,
         margin,
         dry_run: options.dry_run,
         parameters: options.parameters,
     };
     let ended = tokio::select! {
-        () = worker.work(&options, &mut leads) => Err(RunError::LostLease),
+        () = worker.work(&options) => Err(RunError::LostLease),
         _ = stop.changed() => Ok(()),
     };
     election.abort();
-    if let (Ok(()), Some(lease)) = (&ended, &options.lease) {
-        let identity = lease.identity.clone();
-        Candidate::new(client, &lease.namespace, LEASE, identity, lease.times).release().await;
+    if let (Ok(()), Some(candidate)) = (&ended, candidate) {
+        candidate.release().await;
     }
     ended
 }
@@ -172,7 +171,8 @@ struct Next {
 
 impl Worker {
     /// Works while this instance leads; returns when it does not any more.
-    async fn work(&self, options: &Options, leads: &mut watch::Receiver<Held>) {
+    async fn work(&self, options: &Options) {
+        let mut leads = self.leads.clone();
         if leads.wait_for(|held| *held != Held::default()).await.is_err() {
             return;
         }
@@ -186,7 +186,7 @@ impl Worker {
                 match self.observer.clusters(&options.namespaces).await {
                     Ok(keys) => {
                         self.lock().clusters(keys.iter().cloned());
-                        next.retain(|key, _| keys.contains(key));
+                        next.retain(|key, _| keys.binary_search(key).is_ok());
                         for key in keys {
                             next.entry(key).or_insert(Next { at: Instant::now(), failures: 0 });
                         }
@@ -206,6 +206,11 @@ impl Worker {
                     (key, done)
                 });
             }
+            // With no room for another cluster only one that is done, or the next list, is waited for.
+            let waiting =
+                next.iter().filter(|(key, _)| !busy.contains(key)).map(|(_, next)| next.at);
+            let waiting = waiting.filter(|_| busy.len() < options.concurrency);
+            let wake = waiting.chain([list]).min().unwrap_or(list);
             tokio::select! {
                 Some((key, done)) = working.next() => {
                     busy.retain(|other| *other != key);
@@ -218,7 +223,7 @@ impl Worker {
                         return;
                     }
                 }
-                () = tokio::time::sleep(Duration::from_millis(200)) => {}
+                () = tokio::time::sleep_until(wake.into()) => {}
             }
         }
     }

@@ -3,10 +3,10 @@
 use expiryd_api::Timestamp;
 
 use super::date::{Movement, moved};
-use super::{Action, Case, Decision, Guard, OptIn, Reason, after, before};
+use super::{Action, Case, Decision, Guard, OptIn, Planned, Reason, after, before};
 use crate::facts::{ControlPlane, ControlPlaneMachine, EtcdPlace, Expiry, NodeReport};
 use crate::memory::{Published, Record, RolledFor};
-use crate::parameters::{DAY, LEAST_DAYS};
+use crate::parameters::DAY;
 
 /// The certificate out of the Secret, under either of its names.
 const ETCD_CLIENT: &str = "apiserver-etcd-client";
@@ -31,9 +31,19 @@ enum Wanted {
 }
 
 impl ControlPlane {
+    /// Its Machines that are to stay.
+    pub(super) fn living(&self) -> impl Iterator<Item = &ControlPlaneMachine> {
+        self.machines.iter().filter(|machine| !machine.deleting)
+    }
+
+    /// Whether its days are those that we set.
+    fn has_our_days(&self) -> bool {
+        self.days.is_some() && self.days == self.our_days
+    }
+
     /// Whether it is being rolled, or has not as many Machines again as it should (C8, E2).
     pub(super) fn is_rolling(&self) -> bool {
-        let standing = self.machines.iter().filter(|machine| !machine.deleting).count();
+        let standing = self.living().count();
         self.progress.moving
             || self.progress.outdated
             || standing != self.replicas
@@ -56,7 +66,7 @@ impl Case<'_> {
         let mut due = Vec::new();
         let mut writes = Vec::new();
         let mut born_due = false;
-        for machine in control_plane.machines.iter().filter(|machine| !machine.deleting) {
+        for machine in control_plane.living() {
             match self.wanted(control_plane, machine, decision) {
                 Wanted::Date(record, expiry) => {
                     decision.is_near |= self.is_due(control_plane, record.date, DAY);
@@ -65,7 +75,8 @@ impl Case<'_> {
                     }
                     if machine.published != Published::Ours(record) {
                         let machine = machine.name.clone();
-                        writes.push((Action::Annotate { machine, record }, Reason::DateChanged));
+                        let action = Action::Annotate { machine, record };
+                        writes.push(Planned { action, reason: Reason::DateChanged });
                     }
                 }
                 Wanted::AsItIs => {}
@@ -73,19 +84,17 @@ impl Case<'_> {
                 Wanted::Nothing(guard) => {
                     born_due |= guard == Guard::BornDue;
                     decision.find_of(&machine.name, guard);
-                    let machine_is_ours = machine.published.ours().is_some();
-                    if machine_is_ours && !control_plane.is_rolling() {
+                    if machine.published.ours().is_some() && !control_plane.is_rolling() {
                         let machine = machine.name.clone();
-                        writes.push((Action::Unannotate { machine }, Reason::Withdrawn));
+                        let action = Action::Unannotate { machine };
+                        writes.push(Planned { action, reason: Reason::Withdrawn });
                     }
                 }
             }
         }
         // Written down before anything can be rolled for it.
         self.record(control_plane, due, decision);
-        decision
-            .actions
-            .extend(writes.into_iter().map(|(action, reason)| super::Planned { action, reason }));
+        decision.actions.extend(writes);
         self.days(control_plane, born_due, decision);
     }
 
@@ -161,10 +170,7 @@ impl Case<'_> {
         if !self.is_plausible(expiry.not_after) {
             return Err(Guard::Implausible);
         }
-        let old = match machine.published {
-            Published::Ours(record) | Published::Lost(record) => Some(record),
-            Published::Nothing | Published::Foreign(_) => None,
-        };
+        let old = machine.published.last();
         let new = Record { date: expiry.not_after, degraded };
         if movement == Movement::Free && control_plane.is_rolling() {
             movement = Movement::Earlier(Guard::Rolling);
@@ -198,9 +204,8 @@ impl Case<'_> {
 
     /// Whether the control plane would be rolled now and once more for etcd (C11).
     fn waits_for_etcd(&self, control_plane: &ControlPlane, date: Timestamp) -> bool {
-        let urgent = before(date, self.parameters.urgent) <= self.now;
-        !urgent
-            && control_plane.days.is_none_or(|days| Some(days) == control_plane.our_days)
+        !self.is_urgent(date)
+            && (control_plane.days.is_none() || control_plane.has_our_days())
             && self.is_due(control_plane, date, 0)
             && self.etcd_comes_first()
     }
@@ -224,14 +229,14 @@ impl Case<'_> {
     /// Sets the control plane's days where nobody did, or takes back ours (C0, C5, C11).
     fn days(&self, control_plane: &ControlPlane, born_due: bool, decision: &mut Decision) {
         let OptIn::Full(wanted) = *self.opt_in else { return };
-        let ours = control_plane.days.is_some() && control_plane.days == control_plane.our_days;
         if born_due {
-            if ours {
+            if control_plane.has_our_days() {
                 decision.act(Action::SetDays(None), Reason::Withdrawn);
             }
             return;
         }
-        if control_plane.days == Some(wanted) || (control_plane.days.is_some() && !ours) {
+        let set_by_others = control_plane.days.is_some() && !control_plane.has_our_days();
+        if control_plane.days == Some(wanted) || set_by_others {
             return;
         }
         let dated = |machine: &ControlPlaneMachine| {
@@ -239,7 +244,7 @@ impl Case<'_> {
                 || matches!(machine.published, Published::Foreign(Some(_)))
                 || machine.own.is_some()
         };
-        let living = || control_plane.machines.iter().filter(|machine| !machine.deleting);
+        let living = || control_plane.living();
         if living().next().is_none() || !living().all(dated) {
             return;
         }
@@ -248,10 +253,8 @@ impl Case<'_> {
             let published = machine.published.ours().map(|record| record.date);
             published.or(machine.own)
         });
-        let window = wanted.max(LEAST_DAYS) * DAY;
-        let due = first.min().filter(|date| before(*date, window) <= self.now);
-        let urgent = |date: Timestamp| before(date, self.parameters.urgent) <= self.now;
-        if due.is_some_and(|date| !urgent(date) && self.etcd_comes_first()) {
+        let due = first.min().filter(|date| before(*date, self.opt_in.window()) <= self.now);
+        if due.is_some_and(|date| !self.is_urgent(date) && self.etcd_comes_first()) {
             decision.find(Guard::EtcdFirst);
         } else if control_plane.topology_owned {
             decision.find(Guard::DaysOwned);
@@ -270,11 +273,11 @@ impl Case<'_> {
         let of_etcd = of_etcd.map(|machine| (&machine.name, &machine.published));
         let machines = control_plane.machines.iter().map(|m| (&m.name, &m.published));
         for (name, published) in machines.chain(of_etcd) {
-            if matches!(published, Published::Ours(_) | Published::Lost(_)) {
+            if published.last().is_some() {
                 decision.act(Action::Unannotate { machine: name.clone() }, Reason::Withdrawn);
             }
         }
-        if control_plane.days.is_some() && control_plane.days == control_plane.our_days {
+        if control_plane.has_our_days() {
             decision.act(Action::SetDays(None), Reason::Withdrawn);
         }
     }

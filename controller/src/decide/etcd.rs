@@ -7,7 +7,7 @@ use expiryd_api::Timestamp;
 use super::date::{Movement, moved};
 use super::{Action, Case, Decision, Guard, Reason, Start, after, before};
 use crate::facts::{ControlPlane, EtcdCluster, EtcdMachine, EtcdPlace};
-use crate::memory::{Cause, Published, Record};
+use crate::memory::{Cause, Intent, Published, Record};
 
 /// What is known of a machine's date.
 struct Known {
@@ -19,6 +19,11 @@ impl EtcdCluster {
     /// Its Machines that are there and its own.
     pub(super) fn owned(&self) -> impl Iterator<Item = &EtcdMachine> {
         self.machines.iter().filter(|machine| machine.owned)
+    }
+
+    /// The rollout of ours that is not over.
+    pub(super) fn begun(&self) -> Option<&Intent> {
+        self.intent.as_ref().filter(|intent| intent.closed.is_none())
     }
 
     /// Members that etcdadm-controller let go of: they vote still.
@@ -64,8 +69,9 @@ impl Case<'_> {
                 let record = Some(Record { date, degraded: false });
                 return Known { record, findings: vec![Guard::Overridden] };
             }
-            Published::Ours(record) | Published::Lost(record) => Some(record),
-            Published::Nothing => None,
+            Published::Ours(_) | Published::Lost(_) | Published::Nothing => {
+                machine.published.last()
+            }
         };
         let agent = machine.report.as_ref().ok_or(Guard::NoAgent).and_then(|report| {
             let movement = self.usable(report, self.parameters.fresh_http)?;
@@ -134,8 +140,7 @@ impl Case<'_> {
     /// of the control plane must not have etcd rolled (E1).
     fn joined(&self, etcd: Timestamp) -> Option<(Start, Cause)> {
         let control_plane = self.facts.control_plane.as_ref()?;
-        let living = control_plane.machines.iter().filter(|machine| !machine.deleting);
-        let date = living.filter_map(|machine| machine.own).min()?;
+        let date = control_plane.living().filter_map(|machine| machine.own).min()?;
         let ahead = control_plane.window(self.opt_in.window()) + self.parameters.lead;
         let start = Start { from: before(date, ahead), deadline: date };
         (etcd <= after(date, self.parameters.align)).then_some((start, Cause::Joined))
@@ -143,8 +148,7 @@ impl Case<'_> {
 
     /// Whether etcd is to be rolled before the control plane is (C11).
     pub(super) fn etcd_comes_first(&self) -> bool {
-        let begun = self.facts.etcd.as_ref().and_then(|etcd| etcd.intent.as_ref());
-        begun.is_some_and(|intent| intent.closed.is_none())
+        self.facts.etcd.as_ref().is_some_and(|etcd| etcd.begun().is_some())
             || self.etcd_start().is_some_and(|(start, _)| start.from <= self.now)
     }
 }

@@ -3,7 +3,7 @@
 use expiryd_api::Timestamp;
 
 use super::etcd::{has_endpoints_of, is_quiet};
-use super::{Action, Case, Decision, Guard, Reason, Start, after, before};
+use super::{Action, Case, Decision, Guard, Reason, Start, after};
 use crate::facts::{ControlPlane, EtcdCluster, EtcdMachine};
 use crate::memory::{Cause, Intent};
 
@@ -20,7 +20,7 @@ impl Case<'_> {
         else {
             return;
         };
-        if let Some(intent) = etcd.intent.as_ref().filter(|intent| intent.closed.is_none()) {
+        if let Some(intent) = etcd.begun() {
             self.go_on(etcd, control_plane, intent, decision, gate);
         } else {
             self.leftovers(etcd, control_plane, decision, gate);
@@ -79,14 +79,13 @@ impl Case<'_> {
         start: Start,
     ) -> Option<Guard> {
         let closed = etcd.intent.as_ref().and_then(|intent| intent.closed);
-        let urgent = before(start.deadline, self.parameters.urgent) <= self.now;
         if !is_quiet(etcd, control_plane) {
             Some(if start.deadline <= self.now { Guard::Expired } else { Guard::NotQuiet })
         } else if etcd.replicas == 1 && !etcd.allow_single {
             Some(Guard::SingleEtcd)
         } else if closed.is_some_and(|closed| closed > self.ago(self.parameters.cool)) {
             Some(Guard::Cooling)
-        } else if !self.turn.etcd && !urgent {
+        } else if !self.turn.etcd && !self.is_urgent(start.deadline) {
             Some(Guard::Queued)
         } else {
             None

@@ -23,10 +23,9 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tracing::debug;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{ClusterKey, Reading};
+use super::{ClusterKey, Reading, heard, said};
 use crate::facts::{Expiry, Report};
 use crate::objects::Address;
 
@@ -72,19 +71,13 @@ impl ClientFiles {
 impl Reading<'_> {
     /// What to talk to etcd's machines with; `None` where a Secret is missing or cannot be used.
     pub(super) async fn client_files(&self) -> Option<ClientFiles> {
-        match self.read_client_files().await {
-            Ok(files) => Some(files),
-            Err(why) => {
-                debug!(cluster = %self.key, %why, "etcd's machines cannot be asked");
-                None
-            }
-        }
+        said(self.key, "etcd's client pair", self.read_client_files().await)
     }
 
     async fn read_client_files(&self) -> Result<ClientFiles, String> {
-        let certificate_pem = self.secret_field("apiserver-etcd-client", "tls.crt").await?;
-        let key_pem = self.secret_field("apiserver-etcd-client", "tls.key").await?;
-        let authority = self.secret_field("etcd", "tls.crt").await?;
+        let mut pair = self.secret("apiserver-etcd-client").await?;
+        let (certificate_pem, key_pem) = (pair.take("tls.crt")?, pair.take("tls.key")?);
+        let authority = self.secret("etcd").await?.take("tls.crt")?;
         let certificates = |pem: &str| {
             CertificateDer::pem_slice_iter(pem.as_bytes())
                 .collect::<Result<Vec<_>, _>>()
@@ -116,29 +109,8 @@ impl<'a> Agents<'a> {
         let Some(address) = ADDRESS_KINDS.iter().find_map(of_kind) else { return (None, None) };
         let Some(files) = self.files else { return (None, None) };
         let address = address.address.as_str();
-        let said = |what: &'static str, why: String| {
-            debug!(cluster = %self.key, address, %why, "{what}");
-        };
-        let report = async {
-            match tokio::time::timeout(TIMEOUT, report(address, files)).await {
-                Ok(Ok(report)) => Some(report),
-                Ok(Err(why)) => {
-                    said("the agent was not heard", why);
-                    None
-                }
-                Err(_) => None,
-            }
-        };
-        let served = async {
-            match tokio::time::timeout(TIMEOUT, served(address, files)).await {
-                Ok(Ok(date)) => Some(date),
-                Ok(Err(why)) => {
-                    said("etcd's leaf was not seen", why);
-                    None
-                }
-                Err(_) => None,
-            }
-        };
+        let report = heard(self.key, "the agent", TIMEOUT, report(address, files));
+        let served = heard(self.key, "etcd", TIMEOUT, served(address, files));
         tokio::join!(report, served)
     }
 }
@@ -232,9 +204,7 @@ impl Leaf {
         }
         verified
     }
-}
 
-impl Leaf {
     fn new(files: &ClientFiles) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(files.authorities.iter().cloned());

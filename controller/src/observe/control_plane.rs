@@ -6,9 +6,9 @@ use kube::ResourceExt;
 use kube::api::DynamicObject;
 
 use super::workload::Nodes;
-use super::{ObserveError, Reading, Target, Targets};
+use super::{ObserveError, Reading, Target, Targets, born};
 use crate::facts::{ControlPlane, ControlPlaneMachine, EtcdPlace, NodeReport, Progress};
-use crate::memory::{FIRST_SEEN, KCP_DAYS, PUBLISHED, Published, ROLLED_FOR};
+use crate::memory::{KCP_DAYS, PUBLISHED, Published, ROLLED_FOR};
 use crate::objects::{
     CONTROL_PLANE, ClusterSpec, ControlPlaneView, MachineView, PAUSED, annotation, is_deleting,
 };
@@ -59,10 +59,9 @@ impl Reading<'_> {
             None => (NodeReport::NoNode, None),
             Some(name) => nodes.report(&name, seen.spec.provider_id.as_deref()),
         };
-        let born = created(object).into_iter().chain(first_seen(object)).chain(node_created).min();
         Ok(ControlPlaneMachine {
             name: object.name_any(),
-            born: born.unwrap_or(Timestamp::from_unix(0)),
+            born: born(object, node_created),
             deleting: is_deleting(object),
             published: published(object),
             own: own.iter().find(of_config).map(|(_, date)| *date),
@@ -131,15 +130,4 @@ pub(super) fn remembered<T: serde::de::DeserializeOwned + Default>(
 /// Cluster API's key on a Machine, and whose it is.
 pub(super) fn published(object: &DynamicObject) -> Published {
     Published::read(annotation(object, MACHINE_EXPIRY), annotation(object, PUBLISHED))
-}
-
-/// When an object was made.
-pub(super) fn created(object: &DynamicObject) -> Option<Timestamp> {
-    let time = object.metadata.creation_timestamp.as_ref()?;
-    Some(Timestamp::from_unix(time.0.as_second()))
-}
-
-/// When a Machine was first seen, before it was moved.
-pub(super) fn first_seen(object: &DynamicObject) -> Option<Timestamp> {
-    Timestamp::parse(annotation(object, FIRST_SEEN)?).ok()
 }

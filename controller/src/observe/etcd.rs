@@ -6,8 +6,8 @@ use kube::ResourceExt;
 use kube::api::{Api, DynamicObject, ListParams};
 
 use super::agents::{Agents, ClientFiles};
-use super::control_plane::{created, first_seen, published, remembered};
-use super::{ObserveError, Reading, Target, Targets};
+use super::control_plane::{published, remembered};
+use super::{ObserveError, Reading, Target, Targets, born, timestamp};
 use crate::facts::{EtcdCluster, EtcdController, EtcdMachine, SecretPair};
 use crate::memory::{
     ALLOW_SINGLE_ETCD, ETCD_CLIENT_PAIRS, INTENT, Intent, NUDGE, SKIPPED_HEALTH_CHECKS,
@@ -92,8 +92,7 @@ impl Reading<'_> {
             let (report, served) = agents.ask(&seen.status.addresses).await;
             let name = object.name_any();
             let commands = targets.etcd_configs.get(&name).map(|(_, commands)| commands.as_slice());
-            let born = created(object).into_iter().chain(first_seen(object)).min();
-            let born = born.unwrap_or(Timestamp::from_unix(0));
+            let born = born(object, None);
             targets.born.insert(name.clone(), born);
             machines.push(EtcdMachine {
                 uid: object.uid().unwrap_or_default(),
@@ -138,12 +137,11 @@ impl Reading<'_> {
         let started = pods.items.iter().flat_map(|pod| {
             let statuses = pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten());
             statuses.filter_map(|container| {
-                let at = container.state.as_ref()?.running.as_ref()?.started_at.as_ref()?;
-                Some(Timestamp::from_unix(at.0.as_second()))
+                container.state.as_ref()?.running.as_ref()?.started_at.as_ref().map(timestamp)
             })
         });
         let created = pods.items.iter().filter_map(|pod| pod.metadata.creation_timestamp.as_ref());
-        let created = created.map(|time| Timestamp::from_unix(time.0.as_second())).max();
+        let created = created.map(timestamp).max();
         EtcdController {
             started_at: started.min(),
             may_restart: self.observer.may_restart_etcd_controller,

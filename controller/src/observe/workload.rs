@@ -7,13 +7,13 @@ use expiryd_api::annotation::{
     ETCD_EXPIRY, MACHINE_CERTIFICATE, MACHINE_EXPIRY, OBSERVED_AT, STATUS,
 };
 use expiryd_api::{Status, Timestamp};
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Node, Secret};
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, ResourceExt};
-use tracing::debug;
 
-use super::Reading;
+use super::{Reading, heard, timestamp};
 use crate::facts::{Expiry, NodeReport, Report};
 
 /// How long a workload cluster may take for an answer.
@@ -31,18 +31,12 @@ pub(super) enum Nodes {
 impl Reading<'_> {
     /// Reads the Nodes; the client is made for this and dropped with it.
     pub(super) async fn nodes(&self) -> Nodes {
-        match tokio::time::timeout(TIMEOUT, self.read_nodes()).await {
-            Ok(Ok(nodes)) => Nodes::Of(nodes),
-            Ok(Err(why)) => {
-                debug!(cluster = %self.key, %why, "the workload cluster was not heard");
-                Nodes::Unreachable
-            }
-            Err(_) => Nodes::Unreachable,
-        }
+        let heard = heard(self.key, "the workload cluster", TIMEOUT, self.read_nodes()).await;
+        heard.map_or(Nodes::Unreachable, Nodes::Of)
     }
 
     async fn read_nodes(&self) -> Result<BTreeMap<String, Node>, String> {
-        let text = self.secret_field("kubeconfig", "value").await?;
+        let text = self.secret("kubeconfig").await?.take("value")?;
         let kubeconfig = Kubeconfig::from_yaml(&text).map_err(|error| error.to_string())?;
         // It must not have us run a program, nor read a file of ours.
         let foreign =
@@ -73,13 +67,28 @@ impl Reading<'_> {
         Ok(list.items.into_iter().map(|node| (node.name_any(), node)).collect())
     }
 
-    /// A field of one of the Secrets that Cluster API and etcdadm-controller keep for a cluster.
-    pub(super) async fn secret_field(&self, secret: &str, field: &str) -> Result<String, String> {
-        let name = format!("{}-{secret}", self.key.name);
+    /// One of the Secrets that Cluster API and etcdadm-controller keep for a cluster, read once: its fields
+    /// belong together.
+    pub(super) async fn secret(&self, suffix: &str) -> Result<Fields, String> {
+        let name = format!("{}-{suffix}", self.key.name);
         let secrets: Api<Secret> =
             Api::namespaced(self.observer.client.clone(), &self.key.namespace);
         let secret = secrets.get(&name).await.map_err(|error| error.to_string())?;
-        let data = secret.data.and_then(|mut data| data.remove(field));
+        Ok(Fields { name, data: secret.data.unwrap_or_default() })
+    }
+}
+
+/// The fields of a Secret.
+pub(super) struct Fields {
+    name: String,
+    data: BTreeMap<String, ByteString>,
+}
+
+impl Fields {
+    /// One of them, which has to be text.
+    pub(super) fn take(&mut self, field: &str) -> Result<String, String> {
+        let Self { name, data } = self;
+        let data = data.remove(field);
         let data = data.ok_or_else(|| format!("the Secret {name} has no field {field}"))?;
         String::from_utf8(data.0).map_err(|_| format!("{field} of the Secret {name} is no text"))
     }
@@ -103,8 +112,7 @@ impl Nodes {
         if !same || provider_id.is_none() {
             return (NodeReport::NoNode, None);
         }
-        let created = node.metadata.creation_timestamp.as_ref();
-        let created = created.map(|time| Timestamp::from_unix(time.0.as_second()));
+        let created = node.metadata.creation_timestamp.as_ref().map(timestamp);
         (report(node).map_or(NodeReport::NoAgent, NodeReport::Of), created)
     }
 }
