@@ -215,13 +215,14 @@ impl Case<'_> {
         let known = &control_plane.rolled_for;
         let mut entries: Vec<_> =
             known.iter().filter(|entry| entry.at > self.ago(REMEMBERED)).cloned().collect();
+        let remembered = entries.len();
         for Expiry { not_after, path } in due {
             let Some(path) = path else { continue };
             if !entries.iter().any(|e| e.path == path && e.not_after == not_after) {
                 entries.push(RolledFor { path, not_after, at: self.now });
             }
         }
-        if entries.len() > known.len() {
+        if entries.len() > remembered {
             decision.act(Action::RecordRolledFor(entries), Reason::DateDue);
         }
     }

@@ -168,6 +168,16 @@ fn c6_what_it_is_rolled_for_is_written_down_before_it_is_due() {
 }
 
 #[test]
+fn c6_what_is_written_down_takes_the_place_of_what_is_too_old_to_matter() {
+    let mut facts = stacked();
+    says(&mut facts, 7);
+    let old = RolledFor { path: APISERVER.to_owned(), not_after: day(-890), at: day(-900) };
+    control_plane(&mut facts).rolled_for = vec![old];
+    let new = RolledFor { path: APISERVER.to_owned(), not_after: day(7), at: NOW };
+    assert_eq!(actions(&decided(&facts))[0], Action::RecordRolledFor(vec![new]));
+}
+
+#[test]
 fn c6_a_machine_that_was_rolled_for_a_certificate_and_has_it_still_is_not_rolled_again() {
     let mut facts = stacked();
     first(&mut facts).born = day(-40);
