@@ -1,6 +1,7 @@
 //! Settling over real files: a machine on disk, and what is believed of it after each step.
 #![expect(clippy::disallowed_methods, reason = "these tests make the files that are scanned")]
 
+mod evidence;
 mod files;
 mod interleavings;
 mod machine;
