@@ -13,12 +13,12 @@ use crate::memory::{
     ETCD_CLIENT_PAIRS, FIRST_SEEN, INTENT, KCP_DAYS, NUDGE, PUBLISHED, ROLLED_FOR,
     SKIPPED_HEALTH_CHECKS,
 };
-use crate::objects::{Kinds, annotation};
+use crate::objects::{Kinds, annotation, why};
 use crate::observe::etcd::{CONTROLLER_LABEL, MARK, NAMESPACE, UPGRADE_COMPLETE, UPGRADING};
 use crate::observe::{ClusterKey, Target, Targets};
 
 /// Who we are to the API server's field management.
-const FIELD_MANAGER: &str = "expiryd-controller";
+pub(crate) const FIELD_MANAGER: &str = "expiryd-controller";
 
 /// How often etcdadm-controller tries a health check; `0` makes it skip them.
 const RETRIES: &str = "etcdcluster.cluster.x-k8s.io/healthcheck-retries";
@@ -36,7 +36,7 @@ pub enum ActError {
     #[error("{0} is not there")]
     Gone(String),
     /// The API server refused.
-    #[error("{what} cannot be changed: {source}")]
+    #[error("{what} cannot be changed: {}", why(source))]
     Api {
         /// What.
         what: String,

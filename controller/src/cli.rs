@@ -2,7 +2,7 @@
 
 mod plan;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,15 +12,20 @@ use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::fleet::Fleet;
 use crate::leader::Times;
+use crate::observe::Scope;
 use crate::parameters::Parameters;
 use crate::run::{self, LeaseOptions, Options, RunError};
+use crate::schedule::Policy;
+use crate::serve::{Endpoint, ServeError, TlsFiles, serve};
 
 /// sysexits.h.
 const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
 const SYSTEM: u8 = 71;
 const TRY_AGAIN: u8 = 75;
+const CONFIG: u8 = 78;
 
 /// Carries the dates of expiryd's agents to the Machines of Cluster API, and has etcd rolled first and each
 /// machine once.
@@ -45,6 +50,9 @@ struct Common {
     /// Only clusters in this namespace; may be given more than once.
     #[arg(long, value_name = "NAMESPACE")]
     namespace: Vec<String>,
+    /// Only clusters with this value of the label cluster.x-k8s.io/watch-filter.
+    #[arg(long, value_name = "VALUE")]
+    watch_filter: Option<String>,
     /// The kubeconfig of the management cluster; in a pod its ServiceAccount.
     #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
     kubeconfig: Option<std::path::PathBuf>,
@@ -53,10 +61,28 @@ struct Common {
     context: Option<String>,
 }
 
+impl Common {
+    fn scope(&self) -> Scope {
+        Scope { namespaces: self.namespace.clone(), watch_filter: self.watch_filter.clone() }
+    }
+}
+
 #[derive(Debug, Args)]
 struct Work {
     #[command(flatten)]
     common: Common,
+    /// Where to serve the page, /clusters and /metrics; beyond loopback over TLS, to whom the API server lets.
+    #[arg(long, default_value = "127.0.0.1:9799", value_name = "ADDRESS:PORT")]
+    listen: std::net::SocketAddr,
+    /// The certificate of that address, with its chain, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<std::path::PathBuf>,
+    /// The key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<std::path::PathBuf>,
+    /// Where to serve /healthz and /readyz alone, for the kubelet.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    health: Option<std::net::SocketAddr>,
     /// Write nothing, and log what would be written.
     #[arg(long)]
     dry_run: bool,
@@ -136,7 +162,12 @@ async fn client(common: &Common) -> Result<Client, String> {
 }
 
 async fn work(arguments: Work) -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(ansi)
+        .with_target(false)
+        .init();
     let client = match client(&arguments.common).await {
         Ok(client) => client,
         Err(why) => return failed(UNAVAILABLE, &why),
@@ -155,23 +186,39 @@ async fn work(arguments: Work) -> ExitCode {
         }
         stop.send_replace(true);
     });
+    let fleet = Fleet::default();
+    let tls = arguments.tls_certificate.zip(arguments.tls_key);
+    let endpoint = Endpoint {
+        address: arguments.listen,
+        tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
+        health: arguments.health,
+    };
+    if let Err(error) = serve(&endpoint, fleet.clone(), client.clone()).await {
+        let code = match error {
+            ServeError::PlainText(_) | ServeError::Tls { .. } => CONFIG,
+            ServeError::Listen { .. } => UNAVAILABLE,
+        };
+        return failed(code, &error.to_string());
+    }
     let options = Options {
-        namespaces: arguments.common.namespace,
+        scope: arguments.common.scope(),
+        identity: arguments.identity,
         concurrency: arguments.concurrency.max(1),
         period: Duration::from_secs(arguments.sync_period.max(1)),
         dry_run: arguments.dry_run,
         lease: (!arguments.no_leader_elect).then(|| LeaseOptions {
             namespace: arguments.leader_elect_namespace,
-            identity: arguments.identity,
             times: Times::default(),
         }),
         parameters: Parameters::default(),
-        rollouts: arguments.etcd_rollouts.max(1),
-        refresh_secret_alone: arguments.refresh_secret,
-        finish_upgrades: arguments.finish_upgrades,
+        policy: Policy {
+            rollouts: arguments.etcd_rollouts.max(1),
+            refresh_secret_alone: arguments.refresh_secret,
+            finish_upgrades: arguments.finish_upgrades,
+        },
         may_restart_etcd_controller: !arguments.no_restarts,
     };
-    match run::run(client, options, stopped).await {
+    match run::run(client, options, fleet, stopped).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ RunError::LostLease) => failed(TRY_AGAIN, &error.to_string()),
     }

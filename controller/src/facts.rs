@@ -6,6 +6,7 @@
 use expiryd_api::{Status, Timestamp};
 
 use crate::memory::{ClientPair, Intent, Published, RolledFor};
+use crate::parameters::DAY;
 
 /// One cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,24 @@ pub struct Facts {
     pub control_plane: Option<ControlPlane>,
     /// Its EtcdadmCluster, where etcd runs on machines of its own.
     pub etcd: Option<EtcdCluster>,
+}
+
+impl Facts {
+    /// The whole lifetime, in days, of the leaves of its control plane: what kubeadm is told, else the longest
+    /// time from a Machine's birth to the end that KCP itself sees. What an agent says is none of it: a lie
+    /// there would end the protection of all others; and a Machine that was moved is as old as its Node, so
+    /// one without a Node tells nothing.
+    pub fn lifetime_days(&self) -> Option<i64> {
+        let control_plane = self.control_plane.as_ref()?;
+        let with_node = control_plane.machines.iter().filter(|machine| {
+            !matches!(machine.report, NodeReport::NoNode | NodeReport::Unreachable)
+        });
+        let seen = with_node.filter_map(|machine| {
+            let life = machine.own?.seconds_since(machine.born);
+            Some((life + DAY / 2) / DAY).filter(|days| *days > 0)
+        });
+        control_plane.lifetime_days.or_else(|| seen.max())
+    }
 }
 
 /// Cluster API's Cluster, and what people say on it.
@@ -31,8 +50,10 @@ pub struct Cluster {
     pub paused: bool,
     /// It is being deleted.
     pub deleting: bool,
-    /// The whole lifetime, in days, of the shortest-lived leaf that was seen in it.
-    pub shortest_lifetime_days: Option<i64>,
+    /// When Kubernetes' CA ends.
+    pub ca_not_after: Option<Timestamp>,
+    /// It is the management cluster itself.
+    pub is_management: bool,
 }
 
 /// The KubeadmControlPlane (KCP).
@@ -58,6 +79,8 @@ pub struct ControlPlane {
     pub progress: Progress,
     /// Where its etcd is.
     pub etcd: EtcdPlace,
+    /// How many days a leaf of it lives, where somebody set that.
+    pub lifetime_days: Option<i64>,
     /// What it was rolled for.
     pub rolled_for: Vec<RolledFor>,
     /// Its Machines, also those that are being deleted.
@@ -169,6 +192,8 @@ pub struct EtcdCluster {
     pub pairs: Vec<ClientPair>,
     /// The pair in the Secret `<c>-apiserver-etcd-client`.
     pub secret: Option<SecretPair>,
+    /// When etcd's CA ends.
+    pub ca_not_after: Option<Timestamp>,
     /// `healthcheck-retries` that we replaced, to be put back.
     pub skipped_health_checks: bool,
     /// The program itself.
@@ -215,7 +240,16 @@ pub struct EtcdMachine {
     /// Cluster API's key on it, which its core ignores there, and whose it is.
     pub published: Published,
     /// What its agent says.
-    pub report: Option<Report>,
+    pub report: Result<Report, NotHeard>,
     /// When the leaf that it serves at :2379 ends.
     pub served: Option<Timestamp>,
+}
+
+/// Why the agent of an etcd machine is not heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotHeard {
+    /// There is no answer, or none that is a report.
+    NoAnswer,
+    /// Its certificate is for other names than the machine's address.
+    OtherName,
 }

@@ -13,6 +13,8 @@ use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::objects::why;
+
 /// The times of an election; the defaults are those of Cluster API's managers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
@@ -98,7 +100,7 @@ impl Candidate {
                 }
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => {
-                    warn!(%error, "the lease cannot be read or written; trying again");
+                    warn!("the lease cannot be read or written, trying again: {}", why(&error));
                 }
                 Err(_) => warn!("the API server does not answer for the lease; trying again"),
             }

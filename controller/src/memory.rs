@@ -11,6 +11,8 @@ pub const ROLLOUT_BEFORE_EXPIRY: &str = "expiryd.dev/rollout-before-expiry";
 pub const HOLD: &str = "expiryd.dev/hold";
 /// The identifier of what a person has seen to, on the Cluster.
 pub const ACKNOWLEDGE: &str = "expiryd.dev/acknowledge";
+/// The condition `CertificatesRenewed`, on a Cluster of a version that has no place for it.
+pub const CERTIFICATES_RENEWED: &str = "expiryd.dev/certificates-renewed";
 /// The companion of Cluster API's key on a Machine: what we wrote there, `DATE;STATUS`.
 pub const PUBLISHED: &str = "expiryd.dev/published";
 /// When a Machine was seen first, on it.

@@ -83,6 +83,25 @@ impl Kinds {
     }
 }
 
+/// Why a request failed, in words: the API server's own, where it said any.
+pub fn why(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        other => {
+            let mut text = other.to_string();
+            let mut cause = std::error::Error::source(other);
+            while let Some(error) = cause {
+                let said = error.to_string();
+                if !text.contains(&said) {
+                    text = format!("{text}: {said}");
+                }
+                cause = error.source();
+            }
+            text
+        }
+    }
+}
+
 /// An object with the view of its content.
 ///
 /// # Errors
@@ -270,10 +289,12 @@ pub struct KubeadmConfigSpec {
 
 /// See [`KubeadmConfigSpec`].
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ClusterConfiguration {
     /// Where etcd is.
     pub etcd: EtcdView,
+    /// How many days a leaf lives, where that is not kubeadm's year; v1beta2.
+    pub certificate_validity_period_days: Option<i64>,
 }
 
 /// See [`ClusterConfiguration`].

@@ -2,8 +2,10 @@
 //! read and the write that its resourceVersion guards.
 
 mod agents;
+mod certificate;
 mod control_plane;
 pub(crate) mod etcd;
+mod told;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -16,6 +18,8 @@ use kube::{Client, ResourceExt};
 use thiserror::Error;
 use tracing::debug;
 
+pub use self::told::Told;
+use self::workload::Workload;
 use crate::facts::{Cluster, Facts};
 use crate::memory::{ACKNOWLEDGE, FIRST_SEEN, HOLD, ROLLOUT_BEFORE_EXPIRY};
 use crate::objects::{CLUSTER_NAME, ClusterView, Kinds, PAUSED, annotation, is_deleting, view};
@@ -29,6 +33,13 @@ pub struct ClusterKey {
     pub name: String,
 }
 
+impl ClusterKey {
+    /// The namespace and the name.
+    pub fn names(&self) -> (&str, &str) {
+        (&self.namespace, &self.name)
+    }
+}
+
 impl std::fmt::Display for ClusterKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
@@ -39,7 +50,7 @@ impl std::fmt::Display for ClusterKey {
 #[derive(Debug, Error)]
 pub enum ObserveError {
     /// The management API server did not give it.
-    #[error("{what} of {cluster} cannot be read: {source}")]
+    #[error("{what} of {cluster} cannot be read: {}", crate::objects::why(source))]
     Api {
         /// What was asked for.
         what: &'static str,
@@ -96,6 +107,17 @@ pub struct Observation {
     pub facts: Facts,
     /// Where its actions go.
     pub targets: Targets,
+    /// What people have been told of it.
+    pub told: Told,
+}
+
+/// Which clusters are ours.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// In these namespaces; in all when there is none.
+    pub namespaces: Vec<String>,
+    /// With this value of `cluster.x-k8s.io/watch-filter`.
+    pub watch_filter: Option<String>,
 }
 
 /// Reads clusters.
@@ -105,19 +127,29 @@ pub struct Observer {
     kinds: Kinds,
     /// Whether etcdadm-controller's pods may be evicted.
     may_restart_etcd_controller: bool,
+    /// The management cluster, to know it again among those that it manages.
+    uid: Option<String>,
 }
 
 impl Observer {
     /// Reads through this client what the API server serves.
-    pub const fn new(client: Client, kinds: Kinds, may_restart_etcd_controller: bool) -> Self {
-        Self { client, kinds, may_restart_etcd_controller }
+    pub async fn new(client: Client, kinds: Kinds, may_restart_etcd_controller: bool) -> Self {
+        let uid = workload::cluster_uid(client.clone()).await;
+        Self { client, kinds, may_restart_etcd_controller, uid }
     }
 
-    /// Every cluster there is, in these namespaces, or in all.
+    /// Every cluster there is, in these namespaces, or in all; with a filter those alone that carry it as
+    /// `cluster.x-k8s.io/watch-filter` (Cluster API `api/core/v1beta2/common_types.go`,
+    /// `WatchLabel`).
     ///
     /// # Errors
     /// They cannot be listed.
-    pub async fn clusters(&self, namespaces: &[String]) -> kube::Result<Vec<ClusterKey>> {
+    pub async fn clusters(&self, scope: &Scope) -> kube::Result<Vec<ClusterKey>> {
+        let namespaces = &scope.namespaces;
+        let filter = scope.watch_filter.as_ref();
+        let parameters = filter.map_or_else(ListParams::default, |filter| {
+            ListParams::default().labels(&format!("cluster.x-k8s.io/watch-filter={filter}"))
+        });
         let kind = &self.kinds.cluster;
         let apis: Vec<Api<DynamicObject>> = if namespaces.is_empty() {
             vec![Api::all_with(self.client.clone(), kind)]
@@ -128,7 +160,7 @@ impl Observer {
         };
         let mut keys = Vec::new();
         for api in apis {
-            let list = api.list_metadata(&ListParams::default()).await?;
+            let list = api.list_metadata(&parameters).await?;
             keys.extend(list.items.iter().map(|cluster| ClusterKey {
                 namespace: cluster.namespace().unwrap_or_default(),
                 name: cluster.name_any(),
@@ -150,12 +182,15 @@ impl Observer {
             return Ok(None);
         };
         let cluster: ClusterView = reading.view(&object)?;
+        let told = Told::read(&object, &self.kinds.cluster);
         let mut targets = Targets::default();
         let control_plane = reading.control_plane(&cluster.spec, &mut targets).await?;
+        let (control_plane, workload) = control_plane.unzip();
+        let workload = workload.unwrap_or_default();
         let etcd = reading.etcd(&cluster.spec, &mut targets).await?;
-        let facts =
-            Facts { cluster: reading.cluster(&object, &cluster).await?, control_plane, etcd };
-        Ok(Some(Observation { facts, targets }))
+        let cluster = reading.cluster(&object, &cluster, &workload).await?;
+        let facts = Facts { cluster, control_plane, etcd };
+        Ok(Some(Observation { facts, targets, told }))
     }
 }
 
@@ -232,6 +267,7 @@ impl Reading<'_> {
         &self,
         object: &DynamicObject,
         cluster: &ClusterView,
+        workload: &Workload,
     ) -> Result<Cluster, ObserveError> {
         let eks_anywhere = self.eks_anywhere(object).await?;
         let says = |key: &str| {
@@ -247,7 +283,8 @@ impl Reading<'_> {
             acknowledged: says(ACKNOWLEDGE),
             paused: cluster.spec.paused || annotation(object, PAUSED).is_some() || other_paused,
             deleting: is_deleting(object),
-            shortest_lifetime_days: None,
+            ca_not_after: workload.ca_not_after,
+            is_management: workload.is(self.observer.uid.as_deref()),
         })
     }
 

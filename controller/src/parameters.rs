@@ -6,6 +6,8 @@
 pub struct Parameters {
     /// How long before the control plane's window etcd's own begins.
     pub lead: i64,
+    /// The same for the management cluster itself, which is rolled before all others.
+    pub management_lead: i64,
     /// A control plane that is due so soon after etcd is rolled with it: its machines would otherwise be
     /// replaced twice.
     pub align: i64,
@@ -25,6 +27,8 @@ pub struct Parameters {
     pub stuck: i64,
     /// What an etcd rollout may take.
     pub rollout: i64,
+    /// What one is expected to take: where many are due at once, the first begin so much earlier.
+    pub expected_rollout: i64,
     /// Within so much of an expiry nothing waits for its turn any more.
     pub urgent: i64,
     /// How far two clocks may be apart.
@@ -43,6 +47,7 @@ impl Default for Parameters {
     fn default() -> Self {
         Self {
             lead: DAY,
+            management_lead: 3 * DAY,
             align: 60 * DAY,
             fresh_http: HOUR / 2,
             fresh_node: 26 * HOUR,
@@ -51,6 +56,7 @@ impl Default for Parameters {
             cool: DAY,
             stuck: 2 * HOUR,
             rollout: 4 * HOUR,
+            expected_rollout: HOUR,
             urgent: 2 * DAY,
             skew: HOUR,
         }

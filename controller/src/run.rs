@@ -12,18 +12,24 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::act::{ActError, Writer};
-use crate::decide::{Decision, Finding, decide};
+use crate::condition::Condition;
+use crate::decide::{Decision, decide};
+use crate::fleet::{Fleet, Outcome};
 use crate::leader::{Candidate, Held, Times};
-use crate::objects::Kinds;
-use crate::observe::{ClusterKey, Observer};
+use crate::objects::{Kinds, why};
+use crate::observe::{ClusterKey, Observation, Observer, Scope};
 use crate::parameters::{DAY, Parameters};
-use crate::schedule::Schedule;
+use crate::schedule::{Policy, Schedule};
+use crate::status::ClusterStatus;
+use crate::tell::Teller;
 
 /// How to run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Only clusters in these namespaces; in all when there is none.
-    pub namespaces: Vec<String>,
+    /// Which clusters are ours.
+    pub scope: Scope,
+    /// This instance, as Events and the lease name it.
+    pub identity: String,
     /// How many clusters are worked on at once.
     pub concurrency: usize,
     /// How often a cluster is looked at where nothing is near.
@@ -34,12 +40,8 @@ pub struct Options {
     pub lease: Option<LeaseOptions>,
     /// Spans of time.
     pub parameters: Parameters,
-    /// Etcd rollouts at a time.
-    pub rollouts: usize,
-    /// See [`crate::decide::Turn::refresh_secret_alone`].
-    pub refresh_secret_alone: bool,
-    /// See [`crate::decide::Turn::finish_upgrades`].
-    pub finish_upgrades: bool,
+    /// What is allowed for all clusters.
+    pub policy: Policy,
     /// Whether etcdadm-controller's pods may be evicted.
     pub may_restart_etcd_controller: bool,
 }
@@ -49,8 +51,6 @@ pub struct Options {
 pub struct LeaseOptions {
     /// The namespace of the Lease.
     pub namespace: String,
-    /// This instance.
-    pub identity: String,
     /// The times of the election.
     pub times: Times,
 }
@@ -94,12 +94,14 @@ pub fn now() -> Timestamp {
 pub async fn run(
     client: Client,
     options: Options,
+    fleet: Fleet,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
     let Some(kinds) = discovered(&client, &mut stop).await else { return Ok(()) };
+    fleet.ready();
     let (held, leads) = watch::channel(Held::default());
     let candidate = options.lease.as_ref().map(|lease| {
-        let identity = lease.identity.clone();
+        let identity = options.identity.clone();
         Candidate::new(client.clone(), &lease.namespace, LEASE, identity, lease.times)
     });
     let margin = options.lease.as_ref().map_or(Duration::ZERO, |lease| lease.times.margin);
@@ -110,15 +112,13 @@ pub async fn run(
         tokio::spawn(async move { held.closed().await })
     };
     let observer =
-        Observer::new(client.clone(), kinds.clone(), options.may_restart_etcd_controller);
+        Observer::new(client.clone(), kinds.clone(), options.may_restart_etcd_controller).await;
     let worker = Worker {
         observer,
+        teller: Teller::new(client.clone(), kinds.cluster.clone(), options.identity.clone()),
+        fleet,
         writer: Writer::new(client, kinds),
-        schedule: Arc::new(Mutex::new(Schedule::new(
-            options.rollouts,
-            options.refresh_secret_alone,
-            options.finish_upgrades,
-        ))),
+        schedule: Arc::new(Mutex::new(Schedule::new(options.policy, &options.parameters))),
         leads,
         margin,
         dry_run: options.dry_run,
@@ -141,7 +141,9 @@ async fn discovered(client: &Client, stop: &mut watch::Receiver<bool>) -> Option
         match Kinds::discover(client).await {
             Ok(Some(kinds)) => return Some(kinds),
             Ok(None) => warn!("this API server serves no Cluster API; looking again in a minute"),
-            Err(error) => warn!(%error, "the API server was not heard; asking again in a minute"),
+            Err(error) => {
+                warn!("the API server was not heard, asking again in a minute: {}", why(&error));
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(LIST) => {}
@@ -155,6 +157,8 @@ async fn discovered(client: &Client, stop: &mut watch::Receiver<bool>) -> Option
 struct Worker {
     observer: Observer,
     writer: Writer,
+    teller: Teller,
+    fleet: Fleet,
     schedule: Arc<Mutex<Schedule<ClusterKey>>>,
     leads: watch::Receiver<Held>,
     margin: Duration,
@@ -176,22 +180,27 @@ impl Worker {
         if leads.wait_for(|held| *held != Held::default()).await.is_err() {
             return;
         }
+        self.fleet.leads(true);
         let mut next: BTreeMap<ClusterKey, Next> = BTreeMap::new();
         let mut working = FuturesUnordered::new();
         let mut busy: Vec<ClusterKey> = Vec::new();
         let mut list = Instant::now();
         loop {
+            self.fleet.beat(Instant::now());
             if Instant::now() >= list {
                 list = Instant::now() + LIST;
-                match self.observer.clusters(&options.namespaces).await {
+                match self.observer.clusters(&options.scope).await {
                     Ok(keys) => {
                         self.lock().clusters(keys.iter().cloned());
+                        self.fleet.clusters(&keys);
                         next.retain(|key, _| keys.binary_search(key).is_ok());
                         for key in keys {
                             next.entry(key).or_insert(Next { at: Instant::now(), failures: 0 });
                         }
                     }
-                    Err(error) => warn!(%error, "the clusters cannot be listed; trying again"),
+                    Err(error) => {
+                        warn!("the clusters cannot be listed, trying again: {}", why(&error));
+                    }
                 }
             }
             let now = Instant::now();
@@ -239,6 +248,8 @@ impl Worker {
             Ok(None) => return Some(Look::Usual),
             Err(error) => {
                 warn!(cluster = %key, "{error}");
+                let status = ClusterStatus::unread(key.names(), error.to_string(), now());
+                self.fleet.cluster(key, status);
                 return None;
             }
         };
@@ -251,32 +262,44 @@ impl Worker {
             schedule.decided(key, &decision);
             decision
         };
-        for Finding { machine, guard } in &decision.findings {
-            let machine = machine.as_deref().unwrap_or("-");
-            info!(cluster = %key, machine, %guard, "found");
-        }
-        let mut targets = observation.targets;
+        let status = ClusterStatus::of(key.names(), &observation.facts, &decision, now);
+        let condition = Condition::of(&status, now);
+        self.fleet.cluster(key, status);
+        let Observation { mut targets, told, .. } = observation;
         for planned in &decision.actions {
             let (action, reason) = (&planned.action, planned.reason);
             if self.dry_run {
-                info!(cluster = %key, ?action, %reason, "would be done");
+                info!(cluster = %key, %reason, "would: {action}");
                 continue;
             }
             if !self.leads.borrow().allows(Instant::now(), self.margin) {
                 warn!(cluster = %key, "{}", ActError::NotLeader);
                 return None;
             }
-            match self.writer.act(key, action, &mut targets, now).await {
-                Ok(()) => info!(cluster = %key, ?action, %reason, "done"),
-                Err(ActError::Conflict(what)) => {
-                    info!(cluster = %key, "{}", ActError::Conflict(what));
+            let ended = self.writer.act(key, action, &mut targets, now).await;
+            let outcome = match &ended {
+                Ok(()) => Outcome::Done,
+                Err(ActError::Conflict(_)) => Outcome::Conflict,
+                Err(_) => Outcome::Failed,
+            };
+            self.fleet.wrote(action.name(), reason, outcome);
+            match ended {
+                Ok(()) => {
+                    info!(cluster = %key, %reason, "done: {action}");
+                    self.teller.done(key, &told, planned).await;
+                }
+                Err(error @ ActError::Conflict(_)) => {
+                    info!(cluster = %key, "{error}");
                     return Some(Look::AtOnce);
                 }
                 Err(error) => {
-                    error!(cluster = %key, ?action, "{error}");
+                    error!(cluster = %key, "not done: {action}: {error}");
                     return None;
                 }
             }
+        }
+        if !self.dry_run && self.leads.borrow().allows(Instant::now(), self.margin) {
+            self.teller.condition(key, &told, condition, now).await;
         }
         Some(look(&decision, self.dry_run, now))
     }

@@ -8,29 +8,63 @@ use std::collections::BTreeMap;
 use expiryd_api::Timestamp;
 
 use crate::decide::{Decision, Start, Turn};
+use crate::parameters::Parameters;
 
 /// What one cluster asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Request {
     start: Option<Start>,
     rolling: bool,
+    stuck: bool,
     marks_pending: bool,
+    alone: bool,
 }
+
+/// What is allowed for all clusters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Etcd rollouts at a time.
+    pub rollouts: usize,
+    /// See [`Turn::refresh_secret_alone`].
+    pub refresh_secret_alone: bool,
+    /// See [`Turn::finish_upgrades`].
+    pub finish_upgrades: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { rollouts: 1, refresh_secret_alone: false, finish_upgrades: false }
+    }
+}
+
+/// So many rollouts that are stuck are a storm: nothing new is begun until somebody has looked.
+const STORM: usize = 2;
 
 /// What the clusters ask for; a cluster that was not looked at yet asks for nothing and keeps all others
 /// waiting.
 #[derive(Debug, Clone)]
 pub struct Schedule<K> {
-    limit: usize,
+    policy: Policy,
+    expected: i64,
+    earliest: i64,
     requests: BTreeMap<K, Option<Request>>,
-    refresh_secret_alone: bool,
-    finish_upgrades: bool,
+}
+
+/// A cluster that has not begun.
+struct Next<'a, K> {
+    /// When it begins at the latest.
+    from: Timestamp,
+    /// So many seconds before its own start.
+    early: i64,
+    alone: bool,
+    key: &'a K,
 }
 
 impl<K: Ord + Clone> Schedule<K> {
-    /// At most `limit` etcd rollouts at a time, with these liberties for all clusters (E8, E12).
-    pub const fn new(limit: usize, refresh_secret_alone: bool, finish_upgrades: bool) -> Self {
-        Self { limit, requests: BTreeMap::new(), refresh_secret_alone, finish_upgrades }
+    /// Nothing is known of any cluster yet.
+    pub const fn new(policy: Policy, parameters: &Parameters) -> Self {
+        let (expected, earliest) = (parameters.expected_rollout, parameters.align);
+        Self { policy, expected, earliest, requests: BTreeMap::new() }
     }
 
     /// These are the clusters that there are.
@@ -50,42 +84,73 @@ impl<K: Ord + Clone> Schedule<K> {
         let request = Request {
             start: decision.etcd_start,
             rolling: decision.etcd_rolling,
+            stuck: decision.etcd_stuck,
             marks_pending: decision.marks_pending,
+            alone: decision.goes_alone,
         };
         self.requests.insert(key.clone(), Some(request));
     }
 
     /// What a cluster may do at `now`.
     pub fn turn(&self, key: &K, now: Timestamp) -> Turn {
+        let early = self.early(key, now);
         Turn {
-            etcd: self.has_turn(key, now),
+            etcd: early.is_some(),
+            early: early.unwrap_or(0),
             marks_pending: self.requests.values().flatten().any(|request| request.marks_pending),
-            refresh_secret_alone: self.refresh_secret_alone,
-            finish_upgrades: self.finish_upgrades,
+            refresh_secret_alone: self.policy.refresh_secret_alone,
+            finish_upgrades: self.policy.finish_upgrades,
         }
     }
 
-    fn has_turn(&self, key: &K, now: Timestamp) -> bool {
-        let rolling = self.requests.iter().filter(|(other, request)| {
-            *other != key && request.is_some_and(|request| request.rolling)
-        });
-        let Some(free) = self.limit.checked_sub(rolling.count()).filter(|free| *free > 0) else {
-            return false;
-        };
+    /// How many seconds before its own start a cluster may begin; `None` when it is not its turn.
+    fn early(&self, key: &K, now: Timestamp) -> Option<i64> {
         if self.requests.values().any(Option::is_none) {
-            return false;
+            return None;
         }
-        let mut due: Vec<_> = self
+        let known = || self.requests.values().flatten();
+        let mut rolling = self.requests.iter().filter_map(|(other, request)| {
+            request.filter(|request| request.rolling && other != key)
+        });
+        let count = rolling.clone().count();
+        if count >= self.policy.rollouts
+            || rolling.any(|request| request.alone)
+            || known().filter(|request| request.stuck).count() >= STORM
+        {
+            return None;
+        }
+        let due: Vec<_> = self.starts().into_iter().filter(|next| next.from <= now).collect();
+        let free = match due.first() {
+            Some(first) if first.alone => usize::from(count == 0),
+            _ => self.policy.rollouts - count,
+        };
+        due.iter().take(free).find(|next| next.key == key).map(|next| next.early)
+    }
+
+    /// When each cluster that has not begun begins at the latest, in the order of their turns: early enough
+    /// for those after it, where many are due at once.
+    fn starts(&self) -> Vec<Next<'_, K>> {
+        let mut starts: Vec<_> = self
             .requests
             .iter()
             .filter_map(|(key, request)| {
                 let request = request.filter(|request| !request.rolling)?;
-                let start = request.start.filter(|start| start.from <= now)?;
-                Some((start.deadline, key))
+                Some((request.start?, request, key))
             })
             .collect();
-        due.sort();
-        due.iter().take(free).any(|(_, first)| *first == key)
+        starts.sort_by_key(|(start, request, key)| (!request.alone, start.deadline, *key));
+        // From the last to the first: whoever begins ends before the one begins that takes its place.
+        let mut planned: Vec<Next<'_, K>> = Vec::with_capacity(starts.len());
+        for (start, request, key) in starts.into_iter().rev() {
+            let next = planned.len().checked_sub(self.policy.rollouts).and_then(|i| planned.get(i));
+            let own = start.from.unix();
+            let for_others = next.map_or(own, |next| next.from.unix() - self.expected);
+            let from = own.min(for_others).max(own - self.earliest);
+            let (early, from) = (own - from, Timestamp::from_unix(from));
+            planned.push(Next { from, early, alone: request.alone, key });
+        }
+        planned.reverse();
+        planned
     }
 }
 
@@ -110,7 +175,8 @@ mod tests {
     }
 
     fn schedule(limit: usize, decisions: &[(&'static str, Decision)]) -> Schedule<&'static str> {
-        let mut schedule = Schedule::new(limit, false, false);
+        let policy = Policy { rollouts: limit, ..Policy::default() };
+        let mut schedule = Schedule::new(policy, &Parameters::default());
         schedule.clusters(decisions.iter().map(|(key, _)| *key));
         for (key, decision) in decisions {
             schedule.decided(key, decision);
@@ -124,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_earliest_deadline_of_those_that_are_due_goes_first() {
-        let all = [("a", due(900, 3_000)), ("b", due(999, 2_000)), ("c", due(1_001, 1_500))];
+        let all = [("a", due(900, 3_000)), ("b", due(999, 2_000)), ("c", due(9_001, 9_500))];
         assert_eq!(turns(&schedule(1, &all), &["a", "b", "c"]), [false, true, false]);
         assert_eq!(turns(&schedule(2, &all), &["a", "b", "c"]), [true, true, false]);
     }
@@ -147,6 +213,60 @@ mod tests {
         schedule.decided(&"b", &rolling());
         schedule.clusters(["a"]);
         assert_eq!(turns(&schedule, &["a"]), [true]);
+    }
+
+    #[test]
+    fn where_many_are_due_at_once_the_first_begin_so_early_that_the_last_has_its_time() {
+        const DAYS: i64 = 86_400;
+        let all = [("a", 0), ("b", 0), ("c", 0)].map(|(key, _)| (key, due(90 * DAYS, 100 * DAYS)));
+        let hours = |n: i64| Timestamp::from_unix(90 * DAYS - n * 3_600);
+        let turn = |limit, now| {
+            let schedule = schedule(limit, &all);
+            ["a", "b", "c"].map(|key| schedule.turn(&key, now).etcd)
+        };
+        assert_eq!(turn(1, hours(3)), [false, false, false]);
+        assert_eq!(turn(1, hours(2)), [true, false, false]);
+        // Two at a time: the last needs the place of the first.
+        assert_eq!(turn(2, hours(2)), [false, false, false]);
+        assert_eq!(turn(2, hours(1)), [true, false, false]);
+        assert_eq!(turn(2, hours(0)), [true, true, false]);
+        // Those that end far apart wait for their own time.
+        let far = [("a", due(90 * DAYS, 100 * DAYS)), ("b", due(190 * DAYS, 200 * DAYS))];
+        assert!(!schedule(1, &far).turn(&"a", hours(1)).etcd);
+    }
+
+    #[test]
+    fn nobody_begins_earlier_than_a_control_plane_is_aligned_with_its_etcd() {
+        const DAYS: i64 = 86_400;
+        let keys: Vec<String> = (0..5_000).map(|i| format!("{i:04}")).collect();
+        let mut schedule = Schedule::new(Policy::default(), &Parameters::default());
+        schedule.clusters(keys.iter().cloned());
+        for key in &keys {
+            schedule.decided(key, &due(900 * DAYS, 910 * DAYS));
+        }
+        let first = keys.first().unwrap();
+        assert!(!schedule.turn(first, at(840 * DAYS - 1)).etcd);
+        assert!(schedule.turn(first, at(840 * DAYS)).etcd);
+    }
+
+    #[test]
+    fn the_management_cluster_goes_before_all_others_and_alone() {
+        let alone = |decision| Decision { goes_alone: true, ..decision };
+        let all = [("a", due(0, 1_500)), ("m", alone(due(0, 9_000)))];
+        assert_eq!(turns(&schedule(2, &all), &["a", "m"]), [false, true]);
+        let all = [("a", due(0, 1_500)), ("m", alone(rolling()))];
+        assert_eq!(turns(&schedule(2, &all), &["a", "m"]), [false, false]);
+        let all = [("a", rolling()), ("b", due(0, 1_500)), ("m", alone(due(0, 9_000)))];
+        assert_eq!(turns(&schedule(2, &all), &["b", "m"]), [false, false]);
+    }
+
+    #[test]
+    fn one_that_is_stuck_gives_its_place_up_and_two_stop_all_others() {
+        let stuck = || Decision { etcd_stuck: true, ..Decision::default() };
+        let one = [("a", stuck()), ("b", due(0, 2_000))];
+        assert_eq!(turns(&schedule(1, &one), &["b"]), [true]);
+        let two = [("a", stuck()), ("b", due(0, 2_000)), ("c", stuck())];
+        assert_eq!(turns(&schedule(1, &two), &["b"]), [false]);
     }
 
     #[test]

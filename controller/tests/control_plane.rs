@@ -164,11 +164,11 @@ fn the_plan_says_what_would_be_done_and_writes_nothing() {
     let before = Management(&cluster).get("Machine", "cp-1");
     let table = program(&cluster, &folder).arg("plan").output().unwrap();
     let text = String::from_utf8(table.stdout).unwrap();
-    assert!(text.starts_with("eksa-system/prod\n"), "{text}");
-    assert!(text.contains("would be done: Annotate"), "{text}");
+    assert!(text.starts_with("eksa-system/prod, opted in 7 days before an expiry\n"), "{text}");
+    assert!(text.contains("would: write 2027-11-23T18:00:07Z on the Machine cp-1"), "{text}");
     let json = program(&cluster, &folder).args(["plan", "-o", "json"]).output().unwrap();
     let plan: Value = serde_json::from_slice(&json.stdout).unwrap();
-    assert_eq!(plan["clusters"][0]["earliest"], "2027-11-23T18:00:07Z");
+    assert_eq!(plan["clusters"][0]["earliest"]["notAfter"], "2027-11-23T18:00:07Z");
     assert_eq!(Management(&cluster).get("Machine", "cp-1"), before);
 }
 

@@ -29,6 +29,14 @@ pub struct Management<'a>(pub &'a Cluster);
 impl Management<'_> {
     /// Serves the kinds, and makes the namespace.
     pub fn install(&self) {
+        // Each condition has its own owner (Cluster API's types: listType map, listMapKey type).
+        let conditions = json!({
+            "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"],
+            "items": {
+                "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+                "required": ["type"], "properties": { "type": { "type": "string" } },
+            },
+        });
         for (group, version, kind, plural) in KINDS {
             let definition = json!({
                 "apiVersion": "apiextensions.k8s.io/v1",
@@ -43,6 +51,10 @@ impl Management<'_> {
                         "subresources": { "status": {} },
                         "schema": { "openAPIV3Schema": {
                             "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+                            "properties": { "status": {
+                                "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+                                "properties": { "conditions": conditions },
+                            } },
                         } },
                     }],
                 },

@@ -6,8 +6,9 @@ use expiryd_api::Timestamp;
 
 use super::date::{Movement, moved};
 use super::{Action, Case, Decision, Guard, Reason, Start, after, before};
-use crate::facts::{ControlPlane, EtcdCluster, EtcdMachine, EtcdPlace};
+use crate::facts::{ControlPlane, EtcdCluster, EtcdMachine, EtcdPlace, NotHeard};
 use crate::memory::{Cause, Intent, Published, Record};
+use crate::parameters::Parameters;
 
 /// What is known of a machine's date.
 struct Known {
@@ -73,7 +74,7 @@ impl Case<'_> {
                 machine.published.last()
             }
         };
-        let agent = machine.report.as_ref().ok_or(Guard::NoAgent).and_then(|report| {
+        let agent = machine.report.as_ref().map_err(|why| guard(*why)).and_then(|report| {
             let movement = self.usable(report, self.parameters.fresh_http)?;
             let date = report.machine_rollout.as_ref().ok_or(Guard::Waiting)?.not_after;
             Ok((date, movement))
@@ -119,10 +120,7 @@ impl Case<'_> {
             living.filter_map(|machine| Some((machine, self.known(machine).record?.date)))
         };
         let secret = etcd.secret.as_ref().map(|secret| secret.not_after);
-        let start = |date: Timestamp, cause| {
-            let ahead = self.opt_in.window() + self.parameters.lead;
-            (Start { from: before(date, ahead), deadline: date }, cause)
-        };
+        let start = |date: Timestamp, cause| (self.start(date, self.opt_in.window()), cause);
         let counted = dates().filter(|(machine, date)| !self.is_left_out(machine, *date));
         let machine = counted.map(|(_, date)| date).min();
         let all = dates().map(|(_, date)| date).chain(secret).min();
@@ -136,13 +134,19 @@ impl Case<'_> {
         .min_by_key(|(start, cause)| (start.from, *cause == Cause::Joined))
     }
 
+    /// So long before `date` that the lead is left before the window begins.
+    fn start(&self, date: Timestamp, window: i64) -> Start {
+        let Parameters { lead, management_lead, .. } = *self.parameters;
+        let lead = if self.facts.cluster.is_management { management_lead } else { lead };
+        Start { from: before(date, window + lead), deadline: date }
+    }
+
     /// The start with the control plane, where etcd ends soon after it. Only KCP's own dates count: a node
     /// of the control plane must not have etcd rolled (E1).
     fn joined(&self, etcd: Timestamp) -> Option<(Start, Cause)> {
         let control_plane = self.facts.control_plane.as_ref()?;
         let date = control_plane.living().filter_map(|machine| machine.own).min()?;
-        let ahead = control_plane.window(self.opt_in.window()) + self.parameters.lead;
-        let start = Start { from: before(date, ahead), deadline: date };
+        let start = self.start(date, control_plane.window(self.opt_in.window()));
         (etcd <= after(date, self.parameters.align)).then_some((start, Cause::Joined))
     }
 
@@ -150,6 +154,13 @@ impl Case<'_> {
     pub(super) fn etcd_comes_first(&self) -> bool {
         self.facts.etcd.as_ref().is_some_and(|etcd| etcd.begun().is_some())
             || self.etcd_start().is_some_and(|(start, _)| start.from <= self.now)
+    }
+}
+
+const fn guard(why: NotHeard) -> Guard {
+    match why {
+        NotHeard::NoAnswer => Guard::NoAgent,
+        NotHeard::OtherName => Guard::NameMismatch,
     }
 }
 

@@ -18,7 +18,7 @@ pub enum OptIn {
 
 impl OptIn {
     /// What the annotation says, else what the control plane's own days do.
-    pub(super) fn of(facts: &Facts) -> Self {
+    pub fn of(facts: &Facts) -> Self {
         let text = facts.cluster.opt_in.as_deref().map(str::trim);
         match text {
             None | Some("" | "false") => {
@@ -30,7 +30,7 @@ impl OptIn {
             Some("true") => Self::Full(LEAST_DAYS),
             Some(text) => {
                 let days = text.strip_suffix('d').unwrap_or(text).parse().ok();
-                let most = facts.cluster.shortest_lifetime_days.map_or(i64::MAX, |days| days / 2);
+                let most = facts.lifetime_days().map_or(i64::MAX, |days| days / 2);
                 let days = days.filter(|days| (LEAST_DAYS..=most).contains(days));
                 days.map_or(Self::Invalid, Self::Full)
             }
@@ -38,7 +38,7 @@ impl OptIn {
     }
 
     /// The days; 0 when nobody opted in.
-    const fn days(self) -> i64 {
+    pub const fn days(self) -> i64 {
         match self {
             Self::No | Self::Invalid => 0,
             Self::Full(days) | Self::ControlPlaneOnly(days) => days,

@@ -3,7 +3,7 @@
 use expiryd_api::Timestamp;
 
 use super::etcd::{has_endpoints_of, is_quiet};
-use super::{Action, Case, Decision, Guard, Reason, Start, after};
+use super::{Action, Case, Decision, Guard, Reason, Start, after, before};
 use crate::facts::{ControlPlane, EtcdCluster, EtcdMachine};
 use crate::memory::{Cause, Intent};
 
@@ -37,7 +37,8 @@ impl Case<'_> {
     ) {
         let Some((start, cause)) = self.etcd_start() else { return };
         decision.etcd_start = Some(start);
-        if gate.is_some() || start.from > self.now {
+        // Where many are due at once the schedule has one begin earlier.
+        if gate.is_some() || before(start.from, self.turn.early) > self.now {
             return;
         }
         if let Some(guard) = self.start_waits(etcd, control_plane, start) {
@@ -133,7 +134,7 @@ impl Case<'_> {
             self.close(intent, Reason::RolloutWithdrawn, decision);
             return;
         }
-        decision.etcd_rolling = !self.is_stuck(etcd, intent, decision);
+        self.note_progress(etcd, intent, decision);
         decision.marks_pending = true;
         let unmarked: Vec<_> =
             left.iter().filter(|machine| machine.mark.as_ref() != Some(&intent.id)).collect();
@@ -159,7 +160,7 @@ impl Case<'_> {
         left: &[&EtcdMachine],
         decision: &mut Decision,
     ) {
-        decision.etcd_rolling = !self.is_stuck(etcd, intent, decision);
+        self.note_progress(etcd, intent, decision);
         let unmarked = |uid: &String| {
             left.iter()
                 .any(|machine| machine.uid == *uid && machine.mark.as_ref() != Some(&intent.id))
@@ -194,15 +195,17 @@ impl Case<'_> {
         decision.act(Action::RecordIntent(closed), reason);
     }
 
-    /// Whether no machine has made progress for too long.
-    fn is_stuck(&self, etcd: &EtcdCluster, intent: &Intent, decision: &mut Decision) -> bool {
+    /// Notes whether it goes on, or no machine has made progress for too long.
+    fn note_progress(&self, etcd: &EtcdCluster, intent: &Intent, decision: &mut Decision) {
         let new = etcd.machines.iter().filter(|machine| !intent.uids.contains(&machine.uid));
         let progress = new.map(|machine| machine.born).chain([intent.at]).max();
         let stuck = progress < Some(self.ago(self.parameters.stuck));
+        let acknowledged = self.facts.cluster.acknowledged.as_ref() == Some(&intent.id);
+        decision.etcd_rolling = !stuck;
+        decision.etcd_stuck = stuck && !acknowledged;
         if stuck {
             decision.find(Guard::Stuck);
         }
-        stuck
     }
 
     /// Members that stay although nothing goes on: they vote, so quorum is lost with fewer failures (E12).

@@ -11,16 +11,21 @@ use expiryd_api::Status;
 use super::*;
 use crate::facts::{
     Cluster, ControlPlane, ControlPlaneMachine, EtcdCluster, EtcdController, EtcdMachine,
-    EtcdPlace, Expiry, NodeReport, Progress, Report, SecretPair,
+    EtcdPlace, Expiry, NodeReport, NotHeard, Progress, Report, SecretPair,
 };
-use crate::memory::Published;
+use crate::memory::{ClientPair, Intent, Published, Record, RolledFor};
 use crate::parameters::DAY;
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 const APISERVER: &str = "/etc/kubernetes/pki/apiserver.crt";
 
-const MY_TURN: Turn =
-    Turn { etcd: true, marks_pending: false, refresh_secret_alone: false, finish_upgrades: false };
+const MY_TURN: Turn = Turn {
+    etcd: true,
+    early: 0,
+    marks_pending: false,
+    refresh_secret_alone: false,
+    finish_upgrades: false,
+};
 
 /// So many days from now.
 fn day(days: i64) -> Timestamp {
@@ -84,7 +89,7 @@ fn etcd_machine(name: &str) -> EtcdMachine {
         owned: true,
         mark: None,
         published: Published::Ours(ok(100)),
-        report: Some(report),
+        report: Ok(report),
         served: Some(day(100)),
     }
 }

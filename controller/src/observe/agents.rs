@@ -20,13 +20,13 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use tracing::debug;
 
+use super::certificate::{first_end, from_pem, not_after, sha256};
 use super::{ClusterKey, Reading, heard, said};
-use crate::facts::{Expiry, Report};
+use crate::facts::{Expiry, NotHeard, Report};
 use crate::objects::Address;
 
 /// etcd's client port (etcdadm `constants.go`).
@@ -59,12 +59,12 @@ impl ClientFiles {
     /// The certificate that is used.
     pub(super) fn pair(&self) -> Option<Pair> {
         let der = self.chain.first()?;
-        let digest: [u8; 32] = Sha256::digest(der).into();
-        let (first, last) = digest.split_at(16);
-        let half =
-            |half: &[u8]| half.iter().fold(0_u128, |all, byte| (all << 8) | u128::from(*byte));
-        let sha256 = format!("{:032x}{:032x}", half(first), half(last));
-        Some(Pair { sha256, not_after: not_after(der)? })
+        Some(Pair { sha256: sha256(der), not_after: not_after(der)? })
+    }
+
+    /// When etcd's CA ends.
+    pub(super) fn ca_not_after(&self) -> Option<Timestamp> {
+        first_end(&self.authorities)
     }
 }
 
@@ -78,14 +78,9 @@ impl Reading<'_> {
         let mut pair = self.secret("apiserver-etcd-client").await?;
         let (certificate_pem, key_pem) = (pair.take("tls.crt")?, pair.take("tls.key")?);
         let authority = self.secret("etcd").await?.take("tls.crt")?;
-        let certificates = |pem: &str| {
-            CertificateDer::pem_slice_iter(pem.as_bytes())
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| error.to_string())
-        };
         Ok(ClientFiles {
-            chain: certificates(&certificate_pem)?,
-            authorities: certificates(&authority)?,
+            chain: from_pem(certificate_pem.as_bytes())?,
+            authorities: from_pem(authority.as_bytes())?,
             certificate_pem,
             key_pem,
         })
@@ -104,14 +99,25 @@ impl<'a> Agents<'a> {
     }
 
     /// The report of the machine's agent, and the end of the leaf that its etcd serves.
-    pub(super) async fn ask(&self, addresses: &[Address]) -> (Option<Report>, Option<Timestamp>) {
+    pub(super) async fn ask(
+        &self,
+        addresses: &[Address],
+    ) -> (Result<Report, NotHeard>, Option<Timestamp>) {
         let of_kind = |kind: &&str| addresses.iter().find(|address| address.kind == **kind);
-        let Some(address) = ADDRESS_KINDS.iter().find_map(of_kind) else { return (None, None) };
-        let Some(files) = self.files else { return (None, None) };
+        let found = ADDRESS_KINDS.iter().find_map(of_kind).zip(self.files);
+        let Some((address, files)) = found else { return (Err(NotHeard::NoAnswer), None) };
         let address = address.address.as_str();
-        let report = heard(self.key, "the agent", TIMEOUT, report(address, files));
+        let report = async {
+            let answer = tokio::time::timeout(TIMEOUT, report(address, files)).await;
+            answer.unwrap_or_else(|_| Err(Unheard::of(format!("no answer within {TIMEOUT:?}"))))
+        };
         let served = heard(self.key, "etcd", TIMEOUT, served(address, files));
-        tokio::join!(report, served)
+        let (report, served) = tokio::join!(report, served);
+        let report = report.map_err(|Unheard { is, why }| {
+            debug!(cluster = %self.key, address, %why, "the agent was not heard");
+            is
+        });
+        (report, served)
     }
 }
 
@@ -137,24 +143,58 @@ fn host(address: &str) -> String {
     if address.contains(':') { format!("[{address}]") } else { address.to_owned() }
 }
 
-async fn report(address: &str, files: &ClientFiles) -> Result<Report, String> {
+/// Why an agent was not heard, for the decision and in words.
+struct Unheard {
+    is: NotHeard,
+    why: String,
+}
+
+impl Unheard {
+    const fn of(why: String) -> Self {
+        Self { is: NotHeard::NoAnswer, why }
+    }
+
+    /// A certificate for other names is found among the causes of a failed request.
+    fn request(error: &kube::Error) -> Self {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(error) = cause {
+            // An I/O error tells the cause of what it wraps, not the thing itself.
+            let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            let tls = match wrapped {
+                Some(wrapped) => wrapped.downcast_ref::<Error>(),
+                None => error.downcast_ref::<Error>(),
+            };
+            if let Some(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) = tls
+            {
+                return Self { is: NotHeard::OtherName, why: error.to_string() };
+            }
+            cause = error.source();
+        }
+        Self::of(error.to_string())
+    }
+}
+
+async fn report(address: &str, files: &ClientFiles) -> Result<Report, Unheard> {
     let url = format!("https://{}:{PORT}", host(address));
-    let mut config = Config::new(url.parse().map_err(|_| format!("{url} is no URL"))?);
+    let address = url.parse().map_err(|_| Unheard::of(format!("{url} is no URL")))?;
+    let mut config = Config::new(address);
     config.root_cert = Some(files.authorities.iter().map(|der| der.to_vec()).collect());
     config.auth_info.client_certificate_data = Some(STANDARD.encode(&files.certificate_pem));
     config.auth_info.client_key_data = Some(STANDARD.encode(&files.key_pem).into());
     config.connect_timeout = Some(TIMEOUT);
     config.read_timeout = Some(TIMEOUT);
-    let client = Client::try_from(config).map_err(|error| error.to_string())?;
+    let client = Client::try_from(config).map_err(|error| Unheard::of(error.to_string()))?;
     let request = http::Request::get("/expiry").body(Body::empty());
-    let request = request.map_err(|error| error.to_string())?;
-    let response = client.send(request).await.map_err(|error| error.to_string())?;
+    let request = request.map_err(|error| Unheard::of(error.to_string()))?;
+    let response = client.send(request).await.map_err(|error| Unheard::request(&error))?;
     let status = response.status();
     let body = Limited::new(response.into_body(), REPORT_LIMIT).collect().await;
-    let body = body.map_err(|error| error.to_string())?.to_bytes();
+    let body = body.map_err(|error| Unheard::of(error.to_string()))?.to_bytes();
     // 503 is a report as well: that there is nothing to report yet.
     let answer: Answer = serde_json::from_slice(&body)
-        .map_err(|error| format!("{status}, and it is no report: {error}"))?;
+        .map_err(|error| Unheard::of(format!("{status}, and it is no report: {error}")))?;
     Ok(Report {
         observed_at: answer.observed_at,
         status: answer.status,
@@ -260,9 +300,4 @@ impl ServerCertVerifier for Leaf {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.inner.supported_verify_schemes()
     }
-}
-
-fn not_after(der: &[u8]) -> Option<Timestamp> {
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    Some(Timestamp::from_unix(certificate.validity().not_after.timestamp()))
 }

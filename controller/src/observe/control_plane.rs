@@ -5,7 +5,7 @@ use expiryd_api::annotation::MACHINE_EXPIRY;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 
-use super::workload::Nodes;
+use super::workload::Workload;
 use super::{ObserveError, Reading, Target, Targets, born};
 use crate::facts::{ControlPlane, ControlPlaneMachine, EtcdPlace, NodeReport, Progress};
 use crate::memory::{KCP_DAYS, PUBLISHED, Published, ROLLED_FOR};
@@ -19,7 +19,7 @@ impl Reading<'_> {
         &self,
         cluster: &ClusterSpec,
         targets: &mut Targets,
-    ) -> Result<Option<ControlPlane>, ObserveError> {
+    ) -> Result<Option<(ControlPlane, Workload)>, ObserveError> {
         let named = cluster.control_plane_ref.as_ref();
         let named = named.filter(|named| named.kind == "KubeadmControlPlane");
         let Some((named, kind)) = named.zip(self.observer.kinds.control_plane.as_ref()) else {
@@ -34,22 +34,22 @@ impl Reading<'_> {
         let machine = &self.observer.kinds.machine;
         let machines = self.labelled("the Machines", machine, &label).await?;
         let own = self.own_dates().await?;
-        let nodes = self.nodes().await;
+        let workload = self.workload().await;
         let mut read = Vec::new();
         for object in &machines {
-            let machine = self.machine(object, &own, &nodes)?;
+            let machine = self.machine(object, &own, &workload)?;
             targets.machines.insert(machine.name.clone(), Target::of(object));
             targets.born.insert(machine.name.clone(), machine.born);
             read.push(machine);
         }
-        Ok(Some(control_plane(&object, seen, read)))
+        Ok(Some((control_plane(&object, seen, read), workload)))
     }
 
     fn machine(
         &self,
         object: &DynamicObject,
         own: &[(String, Timestamp)],
-        nodes: &Nodes,
+        workload: &Workload,
     ) -> Result<ControlPlaneMachine, ObserveError> {
         let seen: MachineView = self.view(object)?;
         let config = seen.spec.bootstrap.config_ref.map(|config| config.name);
@@ -57,7 +57,7 @@ impl Reading<'_> {
         let node_name = seen.status.node_ref.map(|node| node.name);
         let (report, node_created) = match node_name {
             None => (NodeReport::NoNode, None),
-            Some(name) => nodes.report(&name, seen.spec.provider_id.as_deref()),
+            Some(name) => workload.report(&name, seen.spec.provider_id.as_deref()),
         };
         Ok(ControlPlaneMachine {
             name: object.name_any(),
@@ -90,7 +90,8 @@ fn control_plane(
     let before = spec.rollout.before.or(spec.rollout_before);
     let strategy = spec.rollout.strategy.or(spec.rollout_strategy);
     let replicas = spec.replicas.unwrap_or(1);
-    let external = spec.kubeadm_config_spec.cluster_configuration.and_then(|c| c.etcd.external);
+    let configuration = spec.kubeadm_config_spec.cluster_configuration.unwrap_or_default();
+    let external = configuration.etcd.external;
     let up_to_date = status.up_to_date_replicas.or(status.updated_replicas);
     // Of a version that has no such condition, nothing is moving by its account: Machines are counted.
     let moving = ["RollingOut", "ScalingUp", "ScalingDown"]
@@ -114,6 +115,7 @@ fn control_plane(
         },
         etcd: external.map_or(EtcdPlace::Stacked, |etcd| EtcdPlace::External(etcd.endpoints)),
         rolled_for: remembered(object, ROLLED_FOR),
+        lifetime_days: configuration.certificate_validity_period_days,
         machines,
     }
 }

@@ -69,6 +69,7 @@ impl Reading<'_> {
             intent: remembered::<Option<Intent>>(&object, INTENT),
             pairs: remembered(&object, ETCD_CLIENT_PAIRS),
             secret,
+            ca_not_after: files.as_ref().and_then(ClientFiles::ca_not_after),
             skipped_health_checks: annotation(&object, SKIPPED_HEALTH_CHECKS).is_some(),
             controller: self.etcd_controller().await,
             machines,

@@ -8,34 +8,48 @@ use expiryd_api::annotation::{
 };
 use expiryd_api::{Status, Timestamp};
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{Node, Secret};
+use k8s_openapi::api::core::v1::{Namespace, Node, Secret};
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, ResourceExt};
 
-use super::{Reading, heard, timestamp};
+use super::certificate::not_after;
+use super::{Reading, heard, said, timestamp};
 use crate::facts::{Expiry, NodeReport, Report};
 
 /// How long a workload cluster may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The control plane's Nodes of one cluster.
+/// What is known of a workload cluster.
+#[derive(Debug, Default)]
+pub(super) struct Workload {
+    /// When the first of its CAs ends, as its kubeconfig has them.
+    pub(super) ca_not_after: Option<Timestamp>,
+    /// What it says; `None` when it was not heard.
+    said: Option<Said>,
+}
+
+/// See [`Workload`].
 #[derive(Debug)]
-pub(super) enum Nodes {
-    /// It was not heard.
-    Unreachable,
-    /// These, by name.
-    Of(BTreeMap<String, Node>),
+struct Said {
+    /// The UID of its namespace `kube-system`, which is taken for that of a cluster.
+    uid: Option<String>,
+    /// The control plane's Nodes, by name.
+    nodes: BTreeMap<String, Node>,
 }
 
 impl Reading<'_> {
     /// Reads the Nodes; the client is made for this and dropped with it.
-    pub(super) async fn nodes(&self) -> Nodes {
-        let heard = heard(self.key, "the workload cluster", TIMEOUT, self.read_nodes()).await;
-        heard.map_or(Nodes::Unreachable, Nodes::Of)
+    pub(super) async fn workload(&self) -> Workload {
+        let config = said(self.key, "the kubeconfig", self.workload_config().await);
+        let Some(config) = config else { return Workload::default() };
+        let authorities = config.root_cert.iter().flatten();
+        let ca_not_after = authorities.filter_map(|der| not_after(der)).min();
+        let said = heard(self.key, "the workload cluster", TIMEOUT, read(config)).await;
+        Workload { ca_not_after, said }
     }
 
-    async fn read_nodes(&self) -> Result<BTreeMap<String, Node>, String> {
+    async fn workload_config(&self) -> Result<Config, String> {
         let text = self.secret("kubeconfig").await?.take("value")?;
         let kubeconfig = Kubeconfig::from_yaml(&text).map_err(|error| error.to_string())?;
         // It must not have us run a program, nor read a file of ours.
@@ -59,12 +73,7 @@ impl Reading<'_> {
             .map_err(|error| error.to_string())?;
         config.connect_timeout = Some(TIMEOUT);
         config.read_timeout = Some(TIMEOUT);
-        let client = Client::try_from(config).map_err(|error| error.to_string())?;
-        let nodes: Api<Node> = Api::all(client);
-        let label = "node-role.kubernetes.io/control-plane";
-        let list = nodes.list(&ListParams::default().labels(label)).await;
-        let list = list.map_err(|error| error.to_string())?;
-        Ok(list.items.into_iter().map(|node| (node.name_any(), node)).collect())
+        Ok(config)
     }
 
     /// One of the Secrets that Cluster API and etcdadm-controller keep for a cluster, read once: its fields
@@ -76,6 +85,22 @@ impl Reading<'_> {
         let secret = secrets.get(&name).await.map_err(|error| error.to_string())?;
         Ok(Fields { name, data: secret.data.unwrap_or_default() })
     }
+}
+
+async fn read(config: Config) -> Result<Said, String> {
+    let client = Client::try_from(config).map_err(|error| error.to_string())?;
+    let nodes: Api<Node> = Api::all(client.clone());
+    let label = "node-role.kubernetes.io/control-plane";
+    let list = nodes.list(&ListParams::default().labels(label)).await;
+    let list = list.map_err(|error| error.to_string())?;
+    let nodes = list.items.into_iter().map(|node| (node.name_any(), node)).collect();
+    Ok(Said { uid: cluster_uid(client).await, nodes })
+}
+
+/// What tells a cluster from all others, also behind another address: the UID of its `kube-system`.
+pub(super) async fn cluster_uid(client: Client) -> Option<String> {
+    let namespaces: Api<Namespace> = Api::all(client);
+    namespaces.get_metadata("kube-system").await.ok()?.metadata.uid
 }
 
 /// The fields of a Secret.
@@ -94,7 +119,13 @@ impl Fields {
     }
 }
 
-impl Nodes {
+impl Workload {
+    /// Whether it is the cluster of this UID.
+    pub(super) fn is(&self, uid: Option<&str>) -> bool {
+        let said = self.said.as_ref().and_then(|said| said.uid.as_deref());
+        said.is_some() && said == uid
+    }
+
     /// What the Node of a Machine says, and when it was made. One with another providerID is another
     /// machine's (C1).
     pub(super) fn report(
@@ -102,10 +133,7 @@ impl Nodes {
         name: &str,
         provider_id: Option<&str>,
     ) -> (NodeReport, Option<Timestamp>) {
-        let nodes = match self {
-            Self::Unreachable => return (NodeReport::Unreachable, None),
-            Self::Of(nodes) => nodes,
-        };
+        let Some(Said { nodes, .. }) = &self.said else { return (NodeReport::Unreachable, None) };
         let Some(node) = nodes.get(name) else { return (NodeReport::NoNode, None) };
         let spec = node.spec.as_ref();
         let same = spec.and_then(|spec| spec.provider_id.as_deref()) == provider_id;

@@ -59,7 +59,7 @@ fn e0_a_machine_carries_the_earlier_of_what_its_agent_says_and_what_it_serves() 
 fn e0_where_one_is_lost_no_date_moves_later() {
     let without_agent = |days| {
         member(move |machine| {
-            machine.report = None;
+            machine.report = Err(NotHeard::NoAnswer);
             machine.served = Some(day(days));
         })
     };
@@ -73,8 +73,9 @@ fn e0_where_one_is_lost_no_date_moves_later() {
     };
     assert_eq!(not_served(300), (vec![], said(&["not-served"])));
     assert_eq!(not_served(50).0, [annotate("etcd-1", ok(50))]);
-    let neither = member(|machine| (machine.report, machine.served) = (None, None));
-    assert_eq!(neither, (vec![], said(&["no-agent", "etcd-expiry-unknown"])));
+    let neither =
+        member(|machine| (machine.report, machine.served) = (Err(NotHeard::OtherName), None));
+    assert_eq!(neither, (vec![], said(&["name-mismatch", "etcd-expiry-unknown"])));
 }
 
 #[test]

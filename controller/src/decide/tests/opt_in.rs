@@ -21,9 +21,9 @@ fn days_are_a_number_from_seven_on() {
 }
 
 #[test]
-fn days_are_no_more_than_half_of_the_shortest_lifetime() {
+fn days_are_no_more_than_half_of_a_lifetime() {
     let mut facts = stacked();
-    facts.cluster.shortest_lifetime_days = Some(100);
+    facts.control_plane.as_mut().unwrap().lifetime_days = Some(100);
     facts.cluster.opt_in = Some("50d".to_owned());
     assert_eq!(OptIn::of(&facts), OptIn::Full(50));
     facts.cluster.opt_in = Some("51d".to_owned());

@@ -1,0 +1,184 @@
+//! What may be done about a cluster, and why.
+
+use std::fmt;
+
+use expiryd_api::closed_list;
+
+use crate::memory::{ClientPair, Intent, Record, RolledFor};
+
+/// One write, guarded by the resourceVersion of what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Write Cluster API's key and its companion on a Machine.
+    Annotate {
+        /// The Machine.
+        machine: String,
+        /// What to write.
+        record: Record,
+    },
+    /// Remove both.
+    Unannotate {
+        /// The Machine.
+        machine: String,
+    },
+    /// Set the control plane's days before expiry; `None` takes back what we set.
+    SetDays(Option<i64>),
+    /// Write what the control plane was rolled for.
+    RecordRolledFor(Vec<RolledFor>),
+    /// Write which client pairs the Secret has had.
+    RecordPairs(Vec<ClientPair>),
+    /// Write the etcd rollout that is begun, goes on or is over.
+    RecordIntent(Intent),
+    /// Append the mark of an intent to a Machine's EtcdadmConfig.
+    Mark {
+        /// The Machine.
+        machine: String,
+        /// The intent.
+        id: String,
+    },
+    /// Take the mark off again.
+    Unmark {
+        /// The Machine.
+        machine: String,
+    },
+    /// Have etcdadm-controller look at its machines.
+    Nudge {
+        /// The intent.
+        id: String,
+    },
+    /// Have the client pair in the Secret made anew.
+    RefreshSecret,
+    /// Evict the pods of etcdadm-controller.
+    RestartEtcdController,
+    /// Have etcdadm-controller skip its health checks, or do them again.
+    SkipHealthChecks(bool),
+    /// Write upgrade-complete, which has the members removed that etcdadm-controller let go of.
+    FinishUpgrade,
+}
+
+closed_list! {
+    /// Why something is done.
+    Reason {
+        /// The agent's date is another than the Machine's.
+        DateChanged = "date-changed",
+        /// The cluster is no longer opted in, or what we wrote may not stand.
+        Withdrawn = "withdrawn",
+        /// The cluster was opted in.
+        OptedIn = "opted-in",
+        /// A date that is published has come into the control plane's window.
+        DateDue = "date-due",
+        /// The Secret has another client pair.
+        PairChanged = "pair-changed",
+        /// Etcd is due.
+        EtcdDue = "etcd-due",
+        /// A rollout of etcd that was begun has to be brought to its end.
+        RolloutBegun = "rollout-begun",
+        /// Nothing of it had an effect yet, and it may not go on.
+        RolloutWithdrawn = "rollout-withdrawn",
+        /// A rollout of etcd is over.
+        RolloutOver = "rollout-over",
+        /// All members are new and the Secret is not.
+        SecretNotRefreshed = "secret-not-refreshed",
+        /// etcdadm-controller holds a client pair that ends before the Secret's.
+        StalePair = "stale-pair",
+        /// etcdadm-controller was started again since.
+        PairFresh = "pair-fresh",
+        /// The upgrade has been over for an hour, and nobody said so.
+        UpgradeOver = "upgrade-over",
+    }
+}
+
+/// A write, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// The write.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Action {
+    /// One word for it, as metrics and programs say it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Annotate { .. } => "annotate",
+            Self::Unannotate { .. } => "unannotate",
+            Self::SetDays(_) => "set-days",
+            Self::RecordRolledFor(_) => "record-rolled-for",
+            Self::RecordPairs(_) => "record-pairs",
+            Self::RecordIntent(_) => "record-intent",
+            Self::Mark { .. } => "mark",
+            Self::Unmark { .. } => "unmark",
+            Self::Nudge { .. } => "nudge",
+            Self::RefreshSecret => "refresh-secret",
+            Self::RestartEtcdController => "restart-etcd-controller",
+            Self::SkipHealthChecks(_) => "skip-health-checks",
+            Self::FinishUpgrade => "finish-upgrade",
+        }
+    }
+
+    /// Whether people want an Event of it: something will be replaced, or is let go on. What only remembers
+    /// or repeats is none.
+    pub const fn is_event(&self) -> bool {
+        match self {
+            Self::Annotate { .. }
+            | Self::Unannotate { .. }
+            | Self::SetDays(_)
+            | Self::RecordIntent(_)
+            | Self::RefreshSecret
+            | Self::RestartEtcdController
+            | Self::SkipHealthChecks(_)
+            | Self::FinishUpgrade => true,
+            Self::RecordRolledFor(_)
+            | Self::RecordPairs(_)
+            | Self::Mark { .. }
+            | Self::Unmark { .. }
+            | Self::Nudge { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Annotate { machine, record } => {
+                let degraded = if record.degraded { ", from a degraded report" } else { "" };
+                write!(f, "write {} on the Machine {machine}{degraded}", record.date)
+            }
+            Self::Unannotate { machine } => {
+                write!(f, "take our date off the Machine {machine}")
+            }
+            Self::SetDays(Some(days)) => {
+                write!(f, "have the control plane rolled {days} days before an expiry")
+            }
+            Self::SetDays(None) => f.write_str("take our days off the control plane"),
+            Self::RecordRolledFor(entries) => {
+                let paths: Vec<_> = entries.iter().map(|entry| entry.path.as_str()).collect();
+                write!(f, "write down that the control plane is rolled for {}", paths.join(", "))
+            }
+            Self::RecordPairs(_) => f.write_str("write down which client pair the Secret has"),
+            Self::RecordIntent(Intent { id, closed: Some(_), .. }) => {
+                write!(f, "close the rollout {id} of etcd")
+            }
+            Self::RecordIntent(Intent { id, uids, cause, .. }) => {
+                write!(f, "roll the {} machines of etcd ({cause}), as {id}", uids.len())
+            }
+            Self::Mark { machine, id } => {
+                write!(f, "mark the EtcdadmConfig of {machine} for the rollout {id}")
+            }
+            Self::Unmark { machine } => write!(f, "take the mark off {machine} again"),
+            Self::Nudge { id } => {
+                write!(f, "have etcdadm-controller look at the marks of the rollout {id}")
+            }
+            Self::RefreshSecret => f.write_str("have etcd's client pair in the Secret made anew"),
+            Self::RestartEtcdController => f.write_str("restart etcdadm-controller"),
+            Self::SkipHealthChecks(true) => {
+                f.write_str("have etcdadm-controller skip its health checks")
+            }
+            Self::SkipHealthChecks(false) => {
+                f.write_str("have etcdadm-controller do its health checks again")
+            }
+            Self::FinishUpgrade => f.write_str("finish the upgrade of etcd that nobody finished"),
+        }
+    }
+}
