@@ -1,21 +1,16 @@
 //! The annotations of the Node: what they say, and what the Node's own dates hold against it.
 
-use std::collections::BTreeSet;
+mod unread;
 
 use expiryd_api::annotation::{
     self, ALL, EARLIEST_CERTIFICATE, EARLIEST_EXPIRY, ETCD_EXPIRY, HELD, MACHINE_CERTIFICATE,
     MACHINE_EXPIRY, OBSERVED_AT, STATUS,
 };
-use expiryd_api::{Earliest, Reason, Status, Timestamp};
+use expiryd_api::{Earliest, Status, Timestamp};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
-use crate::host_root::HostPath;
-use crate::problem::Problem;
+use self::unread::Unread;
 use crate::report::Report;
-
-/// Bytes of the list of what could not be read; of a longer one a digest is told.
-const UNREAD_LIMIT: usize = 1_024;
 
 /// What the annotations say, all but the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,17 +34,6 @@ pub struct Annotations {
 struct Dated {
     not_after: Timestamp,
     path: String,
-}
-
-/// What a degraded report could not read; empty for any other.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Unread {
-    /// Files and directories whose last good state is not in the report.
-    places: BTreeSet<String>,
-    /// Those of them that such a machine always has.
-    missing: BTreeSet<String>,
-    /// What the Node is told of them.
-    told: Option<String>,
 }
 
 /// What a publisher knows of a machine besides the report.
@@ -97,7 +81,8 @@ impl Annotations {
     /// After a restart a degraded report may lack the earliest date, because an agent forgets the last
     /// good state of a file when it ends. So one that cannot read something that could be read when the
     /// Node's dates were written brings them forward and moves none later. One that could read no more
-    /// then does: an agent that can never read everything still follows a renewal.
+    /// then does: an agent that can never read everything still follows a renewal. What has not been read for
+    /// a day while no date was held is taken into the Node's list.
     #[must_use]
     pub fn held_against(mut self, node: &Value, memory: &mut Memory) -> Self {
         let machine = said(node, MACHINE_EXPIRY, MACHINE_CERTIFICATE);
@@ -111,16 +96,28 @@ impl Annotations {
         if complete {
             return self;
         }
-        let earlier = |said: Option<Dated>, new: Option<&Dated>| {
-            said.filter(|said| new.is_none_or(|new| said.not_after < new.not_after))
+        let earlier = |said: Option<&Dated>, new: Option<&Dated>| {
+            said.filter(|said| new.is_none_or(|new| said.not_after < new.not_after)).cloned()
         };
-        let machine = earlier(machine, self.machine.as_ref());
-        let etcd = earlier(etcd, self.etcd.as_ref());
-        let earliest = earlier(earliest, Some(&self.earliest));
-        self.held = machine.is_some() || etcd.is_some() || earliest.is_some();
-        self.machine = machine.or(self.machine);
-        self.etcd = etcd.or(self.etcd);
-        self.earliest = earliest.unwrap_or(self.earliest);
+        let held = [
+            earlier(machine.as_ref(), self.machine.as_ref()),
+            earlier(etcd.as_ref(), self.etcd.as_ref()),
+            earlier(earliest.as_ref(), Some(&self.earliest)),
+        ];
+        self.held = held.iter().any(Option::is_some);
+        if !self.held && self.unread.is_lasting {
+            return self;
+        }
+        // A date that somebody took off the Node stays off: its place is no better known than the others.
+        let [held_machine, held_etcd, held_earliest] = held;
+        self.machine = held_machine.or(self.machine.filter(|_| machine.is_some()));
+        self.etcd = held_etcd.or(self.etcd.filter(|_| etcd.is_some()));
+        self.earliest = held_earliest.unwrap_or(self.earliest);
+        for date in [&self.machine, &self.etcd].into_iter().flatten() {
+            if date.not_after < self.earliest.not_after {
+                self.earliest = date.clone();
+            }
+        }
         // What could not be read then, and not now: so that a second restart does not forget.
         self.unread.told = before.map(str::to_owned);
         self
@@ -157,60 +154,6 @@ impl Annotations {
     }
 }
 
-impl Unread {
-    fn of(report: &Report) -> Self {
-        if report.status != Status::Degraded {
-            return Self::default();
-        }
-        let remembered = |place: &HostPath| {
-            report.certificates.iter().any(|entry| entry.stale && entry.path == *place)
-        };
-        let remembered_beneath = |place: &HostPath| {
-            let mut stale = report.certificates.iter().filter(|entry| entry.stale);
-            stale.any(|entry| entry.path.beneath(place).is_some())
-        };
-        let problems = report.problems.iter().map(|active| &active.problem);
-        let degrading = problems.filter(|problem| problem.reason.degrades());
-        let all: Vec<_> = degrading.filter(|problem| !remembered(&problem.path)).collect();
-        let names = |which: &dyn Fn(&Problem) -> bool| -> BTreeSet<String> {
-            all.iter().filter(|problem| which(problem)).map(|problem| place(problem)).collect()
-        };
-        Self {
-            places: names(&|_| true),
-            missing: names(&|problem| problem.reason == Reason::Missing),
-            told: list(&names(&|problem| !remembered_beneath(&problem.path))),
-        }
-    }
-
-    /// Whether each of them could not be read before either, or whether an agent that remembers all that
-    /// could misses nothing that such a machine always has.
-    fn are_all_in(&self, before: Option<&str>, remembers: bool) -> bool {
-        let places = if remembers { &self.missing } else { &self.places };
-        let before = before.unwrap_or_default();
-        let known: BTreeSet<_> = before.split(',').collect();
-        places.iter().all(|place| known.contains(place.as_str()))
-            || list(places).as_deref() == Some(before)
-    }
-}
-
-/// What a problem is about: a path, and the certificate of a file where one is meant. Without commas, which
-/// stand between two of them.
-fn place(problem: &Problem) -> String {
-    let path = problem.path.to_string().replace(',', "\\x2c");
-    problem.index.map_or(path.clone(), |index| format!("{path}#{index}"))
-}
-
-/// As the Node is told; of a long list the number and a digest, so that the same one is known again.
-fn list(places: &BTreeSet<String>) -> Option<String> {
-    let all = places.iter().map(String::as_str).collect::<Vec<_>>().join(",");
-    if all.len() <= UNREAD_LIMIT {
-        return Some(all).filter(|all| !all.is_empty());
-    }
-    let digest: [u8; 32] = Sha256::digest(&all).into();
-    let digest = digest.first_chunk().copied().map_or(0, u128::from_be_bytes);
-    Some(format!("{} places, sha256:{digest:032x}", places.len()))
-}
-
 /// A date of a Node, with the path where it says one; what is not a date counts as none.
 fn said(node: &Value, date: &str, path: &str) -> Option<Dated> {
     let not_after = Timestamp::parse(text(node, date)?).ok()?;
@@ -235,7 +178,7 @@ pub fn removal_patch() -> Value {
 }
 
 /// Whether this is the Node of a control plane: it carries a date for its Machine, or the label of
-/// kubeadm (`constants.LabelNodeRoleControlPlane`). Such a Node is not a worker's, whatever its files look
+/// kubeadm (`constants.LabelNodeRoleControlPlane`, or the one of before 1.24). Such a Node is not a worker's, whatever its files look
 /// like from here.
 pub fn is_of_a_control_plane(node: &Value) -> bool {
     let has = |map: &str, key: &str| {
@@ -244,6 +187,18 @@ pub fn is_of_a_control_plane(node: &Value) -> bool {
     };
     has("/metadata/annotations", MACHINE_EXPIRY)
         || has("/metadata/labels", "node-role.kubernetes.io/control-plane")
+        || has("/metadata/labels", "node-role.kubernetes.io/master")
+}
+
+/// Whether it is the Node of this name, as far as it is read here.
+pub fn is_node(node: &Value, name: &str) -> bool {
+    let metadata = |field| node.pointer("/metadata")?.get(field);
+    let is_map = |map: &Value| {
+        map.is_null() || map.as_object().is_some_and(|map| map.values().all(Value::is_string))
+    };
+    metadata("name").and_then(Value::as_str) == Some(name)
+        && metadata("annotations").is_none_or(is_map)
+        && metadata("labels").is_none_or(is_map)
 }
 
 /// Whether a Node carries any of them.

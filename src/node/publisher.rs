@@ -210,7 +210,7 @@ impl Publisher {
         let request = Request { method: Method::PATCH, path, content_type, body };
         let node = self.accepted(identity, request).await?;
         // What is no Node says nothing about its dates, and must not pass for one without any.
-        if node.pointer("/metadata/name").and_then(Value::as_str) != Some(&identity.node) {
+        if !annotations::is_node(&node, &identity.node) {
             let (host, port) = &identity.server;
             let why = format!(
                 "{host}:{port} answered with something that is not the Node {}; see what stands between \

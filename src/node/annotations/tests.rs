@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use expiryd_api::{Publication, RenewedBy, Role, SourceKind};
+use expiryd_api::{Publication, Reason, RenewedBy, Role, SourceKind};
 use testkit::certificate::CertificateBuilder;
 
 use super::*;
+use crate::host_root::HostPath;
 use crate::inventory::{CertificateEntry, Inventory};
 use crate::pki;
-use crate::problem::ActiveProblem;
+use crate::problem::{ActiveProblem, Problem};
 use crate::report;
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -256,6 +257,59 @@ fn a_broken_certificate_of_a_file_does_not_vouch_for_the_others_in_it() {
 }
 
 #[test]
+fn a_problem_that_left_a_certificate_does_not_vouch_for_the_loss_of_that_one() {
+    let broken = |certificates, index| {
+        let mut report = report(certificates, &[(A, Reason::BadPem)]);
+        report.problems[0].problem.index = index;
+        report
+    };
+    for index in [None, Some(0)] {
+        // The file has a broken block, or a user whose file is gone, and a good certificate.
+        let before = told(&broken(vec![entry(A, EARLY), entry(B, LATE)], index));
+        let lost = broken(vec![entry(B, LATE)], index);
+        let held = after(&lost, &before);
+        assert_eq!(dates(&held), both(EARLY, true));
+        assert_eq!(after(&lost, &held.patch(NOW)), held);
+        let renewed = broken(vec![entry(A, LATE), entry(B, LATE)], index);
+        assert_eq!(dates(&after(&renewed, &before)), both(LATE, false));
+    }
+}
+
+#[test]
+fn what_could_not_be_read_for_a_day_while_nothing_was_held_belongs_to_the_machine() {
+    let good = told(&report(vec![entry(A, EARLY)], &[]));
+    let mut broken = report(vec![entry(A, EARLY)], &[("/pki/junk.crt", Reason::BadPem)]);
+    let since = broken.problems[0].since.unix();
+    for (ago, unread) in [(86_399, None), (86_400, Some("/pki/junk.crt"))] {
+        broken.observed_at = Timestamp::from_unix(since + ago);
+        let node = after(&broken, &good).patch(NOW);
+        assert_eq!(text(&node, annotation::UNREAD), unread);
+        // A renewal is followed from then on.
+        let renewed = report(vec![entry(A, LATE)], &[("/pki/junk.crt", Reason::BadPem)]);
+        assert_eq!(after(&renewed, &node).held, unread.is_none());
+    }
+    // What hides a date is no part of the machine, however long.
+    let mut hidden = report(vec![entry(B, LATE)], &[(A, Reason::BadPem)]);
+    hidden.observed_at = Timestamp::from_unix(since + 900 * 86_400);
+    assert_eq!(dates(&after(&hidden, &good)), both(EARLY, true));
+}
+
+#[test]
+fn a_date_that_somebody_took_off_the_node_does_not_come_back_later() {
+    let good = told(&report(vec![entry(A, EARLY), entry(B, LATE)], &[]));
+    let torn = report(vec![entry(B, LATE)], &[(A, Reason::BadPem)]);
+    let without = |key: &str| {
+        let mut node = good.clone();
+        node["metadata"]["annotations"][key].take();
+        node
+    };
+    let machine = after(&torn, &without(MACHINE_EXPIRY));
+    assert_eq!(dates(&machine), (None, EARLY.to_owned(), true));
+    // The earliest is never later than one of the others.
+    assert_eq!(dates(&after(&torn, &without(EARLIEST_EXPIRY))), both(EARLY, true));
+}
+
+#[test]
 fn an_agent_that_gave_up_a_file_does_not_know_everything_any_more() {
     let good = report(vec![entry(A, EARLY), entry(B, LATE)], &[]);
     let mut memory = Memory::none();
@@ -307,10 +361,23 @@ fn what_a_node_holds_is_read_back_with_its_path() {
 }
 
 #[test]
+fn what_is_no_node_of_that_name_is_known_as_such() {
+    let named = |metadata: Value| is_node(&json!({ "metadata": metadata }), "cp-1");
+    assert!(named(json!({ "name": "cp-1" })));
+    assert!(named(json!({ "name": "cp-1", "annotations": { "a": "b" }, "labels": null })));
+    assert!(!named(json!({ "name": "cp-2" })));
+    assert!(!named(json!({ "name": "cp-1", "annotations": [1, 2] })));
+    assert!(!named(json!({ "name": "cp-1", "annotations": { "a": 1 } })));
+    assert!(!named(json!({ "name": "cp-1", "labels": "none" })));
+    assert!(!is_node(&json!([]), "cp-1"));
+}
+
+#[test]
 fn the_node_of_a_control_plane_is_known_by_its_date_or_its_label() {
-    let label =
-        json!({ "metadata": { "labels": { "node-role.kubernetes.io/control-plane": "" } } });
-    assert!(is_of_a_control_plane(&label));
+    for label in ["control-plane", "master"] {
+        let label = format!("node-role.kubernetes.io/{label}");
+        assert!(is_of_a_control_plane(&json!({ "metadata": { "labels": { label: "" } } })));
+    }
     assert!(is_of_a_control_plane(&node(&json!({ MACHINE_EXPIRY: EARLY }))));
     assert!(!is_of_a_control_plane(&node(&json!({ STATUS: "ok" }))));
 }
