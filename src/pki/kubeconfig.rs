@@ -61,3 +61,56 @@ pub(super) fn read(path: &HostPath, bytes: &[u8]) -> Contents {
     }
     contents
 }
+
+#[cfg(test)]
+mod tests {
+    use testkit::certificate::CertificateBuilder;
+
+    use super::*;
+
+    /// A kubeconfig with these users, each by its fields.
+    fn of_users(users: &[String]) -> Contents {
+        let users: String =
+            users.iter().map(|fields| format!("- name: x\n  user: {{{fields}}}\n")).collect();
+        let text = format!("apiVersion: v1\nkind: Config\nusers:\n{users}");
+        read(&HostPath::new("/etc/kubernetes/admin.conf").unwrap(), text.as_bytes())
+    }
+
+    fn with_data(pem: &str) -> String {
+        format!("client-certificate-data: {}", STANDARD.encode(pem))
+    }
+
+    fn problems(contents: &Contents) -> Vec<(Option<usize>, Reason)> {
+        contents.problems.iter().map(|problem| (problem.index, problem.reason)).collect()
+    }
+
+    #[test]
+    fn the_certificates_of_all_users_are_counted_on() {
+        let good = CertificateBuilder::leaf("20300101000000Z").pem();
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let contents = of_users(&[
+            with_data(&good.repeat(2)),
+            "client-certificate-data: '%'".to_owned(),
+            with_data(&format!("{good}{broken}")),
+            with_data(broken),
+            with_data(&good),
+        ]);
+        let indices: Vec<_> = contents.certificates.iter().map(|(index, _)| *index).collect();
+        assert_eq!(indices, [0, 1, 3, 6]);
+        let bad = Reason::BadCertificate;
+        let expected = [(Some(2), Reason::BadKubeconfig), (Some(4), bad), (Some(5), bad)];
+        assert_eq!(problems(&contents), expected);
+    }
+
+    #[test]
+    fn a_user_has_a_certificate_another_credential_or_a_problem() {
+        let other = of_users(&["token: abc".to_owned()]);
+        assert_eq!((problems(&other), other.references.len()), (vec![], 0));
+        let file = of_users(&["client-certificate: /a.pem, token: abc".to_owned()]);
+        assert_eq!((problems(&file), file.references), (vec![], vec!["/a.pem".to_owned()]));
+        for nothing in ["", "client-certificate: ''", "impersonate: x"] {
+            let contents = of_users(&[nothing.to_owned()]);
+            assert_eq!(problems(&contents), [(None, Reason::NoCertificate)], "{nothing}");
+        }
+    }
+}

@@ -84,3 +84,26 @@ fn text(attribute: &AttributeTypeAndValue<'_>, limit: usize) -> Box<str> {
     let bytes = attribute.attr_value().data;
     Escaped(bytes.get(..bytes.len().min(limit)).unwrap_or_default()).to_string().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use testkit::certificate::element;
+    use x509_parser::prelude::FromDer;
+
+    use super::*;
+
+    #[test]
+    fn the_usual_attributes_have_short_names_and_others_their_oid() {
+        let attribute = |oid: &[u8], value: &str| {
+            let of = [element(0x06, oid), element(0x0C, value.as_bytes())].concat();
+            element(0x31, &element(0x30, &of))
+        };
+        let known = [3, 5, 6, 7, 8, 10, 11].map(|last| attribute(&[0x55, 0x04, last], "x"));
+        let title = attribute(&[0x55, 0x04, 12], "y");
+        let der = element(0x30, &[known.concat(), title].concat());
+        let (_, name) = X509Name::from_der(&der).unwrap();
+        let name = Name::of(&name);
+        assert_eq!(name.to_string(), "CN=x, serialNumber=x, C=x, L=x, ST=x, O=x, OU=x, 2.5.4.12=y");
+        assert_eq!(name.values("ST").collect::<Vec<_>>(), ["x"]);
+    }
+}

@@ -260,6 +260,36 @@ mod tests {
     }
 
     #[test]
+    fn a_label_says_whether_a_certificate_may_be_in_its_block() {
+        let label = |line: &str| {
+            let mut markers = Markers::new(line.as_bytes());
+            let label = markers.next().map(|marker| marker.label());
+            assert!(markers.next().is_none(), "{line}");
+            label
+        };
+        let named = |name: &str| label(&format!("-----BEGIN {name}-----"));
+        for name in ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"] {
+            assert_eq!(named(name), Some(Label::Certificate), "{name}");
+            assert_eq!(label(&format!("-----BEGIN {name}")), Some(Label::Unclear), "{name}");
+        }
+        for name in ["PKCS7", "PKCS #7 SIGNED DATA", "CMS"] {
+            assert_eq!(named(name), Some(Label::Container), "{name}");
+        }
+        for name in ["PRIVATE KEY", "NEW REQUEST", "X509 CRL", "DH PARAMETERS"] {
+            assert_eq!(named(name), Some(Label::Other), "{name}");
+            assert_eq!(label(&format!("-----BEGIN {name}")), Some(Label::Other), "{name}");
+        }
+        assert_eq!(named("CERTIFICATE REQUEST"), Some(Label::Other));
+        assert_eq!(named("ATTRIBUTE CERTIFICATE"), Some(Label::Unclear));
+        assert_eq!(named("MESSAGE"), Some(Label::Other));
+        assert_eq!(named("MESS\u{e4}GE"), Some(Label::Unclear));
+        assert_eq!(label("-----BEGIN MESSAGE"), Some(Label::Unclear));
+        for none in ["-----BEGINNER-----", "-----STOP CERTIFICATE-----", "-----FINAL-----"] {
+            assert_eq!(label(none), None, "{none}");
+        }
+    }
+
+    #[test]
     fn a_label_is_the_same_with_any_blanks() {
         for label in ["X509 CERTIFICATE", " x509\tcertificate ", "X509\u{a0}CERTIFICATE"] {
             assert_eq!(words(label.as_bytes()), b"X509 CERTIFICATE", "{label:?}");

@@ -171,6 +171,12 @@ fn a_block_whose_end_belongs_to_a_key_is_a_problem() {
 }
 
 #[test]
+fn a_key_whose_end_belongs_to_a_certificate_has_hidden_one() {
+    let text = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END CERTIFICATE-----\n";
+    assert_eq!(problems(&read(text)), [(None, Reason::BadPem)]);
+}
+
+#[test]
 fn rfc_1421_headers_in_a_certificate_are_a_problem_and_not_a_silence() {
     let text = leaf(2030).pem().replacen("-----\n", "-----\nComment: hello\n\n", 1);
     assert_eq!(problems(&read(text)), [(Some(0), Reason::BadPem)]);
@@ -207,6 +213,9 @@ fn raw_der_is_read_whatever_the_file_is_called() {
     let (one_der, other) = (leaf(2030).der(), leaf(2031).der());
     assert_eq!(one(&one_der), []);
     assert_eq!(one([one_der.as_slice(), b"\n"].concat()), []);
+    for padding in [b"\n".as_slice(), b"\0\0", b" \0\t"] {
+        assert_eq!(one([padding, one_der.as_slice(), padding].concat()), [], "{padding:?}");
+    }
     assert_eq!(ends(&read([one_der.as_slice(), &other].concat())), [2030, 2031]);
     let mixed = [one_der.as_slice(), b"\n", leaf(2029).pem().as_bytes(), &other].concat();
     assert_eq!(ends(&read(mixed)), [2030, 2029, 2031]);
@@ -258,14 +267,18 @@ fn containers_that_expiryd_does_not_open_are_named() {
     let signed_data = [0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x02];
     let p7 = element(0x30, &[&signed_data[..], &element(0xA0, &[0x30; 200])].concat());
     let p12 = element(0x30, &[&[0x02, 0x01, 0x03][..], &element(0x30, &[0; 200])].concat());
-    for (bytes, index) in [
-        (p7.clone(), Some(0)),
-        (p12, Some(0)),
-        (pem("CERTIFICATE", &p7).into_bytes(), Some(0)),
-        (pem("PKCS7", &p7).into_bytes(), None),
+    for (bytes, index, name) in [
+        (p7.clone(), Some(0), "PKCS#7"),
+        (p12, Some(0), "PKCS#12"),
+        (pem("CERTIFICATE", &p7).into_bytes(), Some(0), "PKCS#7"),
+        (pem("PKCS7", &p7).into_bytes(), None, "PKCS#7"),
     ] {
-        assert_eq!(problems(&read(bytes)), [(index, Reason::UnsupportedContainer)]);
+        let contents = read(bytes);
+        assert_eq!(problems(&contents), [(index, Reason::UnsupportedContainer)]);
+        assert!(contents.problems[0].message.contains(name), "{}", contents.problems[0].message);
     }
+    let neither = element(0x30, &element(0x30, &[0x30; 200]));
+    assert_eq!(problems(&read(neither)), [(Some(0), Reason::BadCertificate)]);
 }
 
 #[test]

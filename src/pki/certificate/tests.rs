@@ -1,8 +1,8 @@
 //! Dates, names and serial numbers, odd ones above all.
 
 use testkit::certificate::{
-    BASIC_CONSTRAINTS, CA_FALSE, CA_TRUE, CertificateBuilder, SUBJECT_ALT_NAME, generalized_time,
-    utc_time,
+    BASIC_CONSTRAINTS, CA_FALSE, CA_TRUE, CertificateBuilder, KEY_CERT_SIGN, KEY_USAGE,
+    SUBJECT_ALT_NAME, generalized_time, utc_time,
 };
 
 use super::{BasicConstraints, Certificate};
@@ -75,6 +75,7 @@ fn an_offset_that_no_clock_has_is_an_error_as_it_is_to_openssl() {
         }
     }
     assert_eq!(ends(utc_time("300101120000-1200")).unwrap().0, "2030-01-02T00:00:00Z");
+    assert_eq!(ends(utc_time("300101120000+0059")).unwrap().0, "2030-01-01T11:01:00Z");
 }
 
 #[test]
@@ -155,6 +156,25 @@ fn serial_numbers_may_be_negative_zero_or_long() {
 }
 
 #[test]
+fn a_serial_number_is_shown_in_decimal_and_in_hexadecimal() {
+    let builder = CertificateBuilder { serial: vec![0x01, 0x0A, 0xFF], ..leaf() };
+    let certificate = Certificate::from_der(&builder.der()).unwrap();
+    assert_eq!(certificate.serial_decimal(), "68351");
+    assert_eq!(certificate.serial_hex(), "010aff");
+}
+
+#[test]
+fn only_key_usage_with_its_sixth_bit_signs_certificates() {
+    const DIGITAL_SIGNATURE: &[u8] = &[0x03, 0x02, 0x07, 0x80];
+    let signs = |oid: &[u8], content: &[u8]| {
+        Certificate::from_der(&leaf().with(oid, content).der()).unwrap().key_cert_sign
+    };
+    assert!(signs(KEY_USAGE, KEY_CERT_SIGN));
+    assert!(!signs(KEY_USAGE, DIGITAL_SIGNATURE));
+    assert!(!signs(SUBJECT_ALT_NAME, KEY_CERT_SIGN));
+}
+
+#[test]
 fn a_version_1_certificate_is_read_and_known_as_such() {
     let builder = CertificateBuilder { version: Vec::new(), ..leaf() };
     assert!(Certificate::from_der(&builder.der()).unwrap().version_1);
@@ -196,5 +216,8 @@ fn the_fingerprint_is_that_of_the_der() {
     use sha2::{Digest, Sha256};
     let der = leaf().der();
     let digest: [u8; 32] = Sha256::digest(&der).into();
-    assert_eq!(Certificate::from_der(&der).unwrap().sha256, digest);
+    let certificate = Certificate::from_der(&der).unwrap();
+    assert_eq!(certificate.sha256, digest);
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(certificate.sha256_hex(), hex);
 }
