@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::decide::Action;
 use crate::memory::{
-    ETCD_CLIENT_PAIRS, FIRST_SEEN, INTENT, KCP_DAYS, NUDGE, PUBLISHED, ROLLED_FOR,
+    ETCD_CLIENT_PAIRS, FIRST_SEEN, INTENT, KCP_DAYS, NUDGE, Nudge, PUBLISHED, ROLLED_FOR,
     SKIPPED_HEALTH_CHECKS,
 };
 use crate::objects::{Kinds, annotation, why};
@@ -109,8 +109,12 @@ impl Writer {
                 self.annotate_etcd(key, json!({ INTENT: text(intent) }), targets).await
             }
             Action::Nudge { id } => {
-                let annotations = json!({ NUDGE: format!("{id};{now}"), UPGRADING: "true" });
+                let nudge = Nudge { id: id.clone(), at: now };
+                let annotations = json!({ NUDGE: nudge.write(), UPGRADING: "true" });
                 self.annotate_etcd(key, annotations, targets).await
+            }
+            Action::TakeBackNudge => {
+                self.annotate_etcd(key, json!({ NUDGE: null, UPGRADING: null }), targets).await
             }
             Action::FinishUpgrade => {
                 self.annotate_etcd(key, json!({ UPGRADE_COMPLETE: "true" }), targets).await

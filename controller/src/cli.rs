@@ -20,6 +20,9 @@ use crate::run::{self, LeaseOptions, Options, RunError};
 use crate::schedule::Policy;
 use crate::serve::{Endpoint, ServeError, TlsFiles, serve};
 
+/// How long the management cluster's API server may take for an answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// sysexits.h.
 const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
@@ -154,9 +157,12 @@ async fn client(common: &Common) -> Result<Client, String> {
         }
         None => Config::infer().await.map_err(|error| error.to_string()),
     };
-    let config = config.map_err(|why| {
+    let mut config = config.map_err(|why| {
         format!("the management cluster is not known: {why}; name its kubeconfig with --kubeconfig")
     })?;
+    // A write that hangs longer than this is given up: what it rests on grows old.
+    config.read_timeout = Some(REQUEST_TIMEOUT);
+    config.write_timeout = Some(REQUEST_TIMEOUT);
     Client::try_from(config)
         .map_err(|error| format!("the management cluster cannot be used: {error}"))
 }

@@ -5,11 +5,11 @@
 
 use expiryd_api::{Status, Timestamp};
 
-use crate::memory::{ClientPair, Intent, Published, RolledFor};
+use crate::memory::{ClientPair, Intent, Nudge, Published, RolledFor};
 use crate::parameters::DAY;
 
 /// One cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Facts {
     /// Cluster API's Cluster.
     pub cluster: Cluster,
@@ -38,7 +38,7 @@ impl Facts {
 }
 
 /// Cluster API's Cluster, and what people say on it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Cluster {
     /// `expiryd.dev/rollout-before-expiry` here, else on EKS Anywhere's Cluster.
     pub opt_in: Option<String>,
@@ -57,7 +57,7 @@ pub struct Cluster {
 }
 
 /// The KubeadmControlPlane (KCP).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ControlPlane {
     /// It is being deleted.
     pub deleting: bool,
@@ -88,7 +88,7 @@ pub struct ControlPlane {
 }
 
 /// What KCP says of its work. Its status alone is stale while it is frozen, so Machines are counted, too.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Progress {
     /// One of RollingOut, ScalingUp, ScalingDown is not False.
     pub moving: bool,
@@ -101,7 +101,7 @@ pub struct Progress {
 }
 
 /// Where the etcd of a control plane is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub enum EtcdPlace {
     /// On the control plane's machines.
     #[default]
@@ -111,7 +111,7 @@ pub enum EtcdPlace {
 }
 
 /// A Machine of the control plane.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ControlPlaneMachine {
     /// Its name.
     pub name: String,
@@ -129,7 +129,7 @@ pub struct ControlPlaneMachine {
 }
 
 /// What is known through a Machine's Node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum NodeReport {
     /// The Machine has no Node, or one with another providerID.
     NoNode,
@@ -142,7 +142,7 @@ pub enum NodeReport {
 }
 
 /// What an agent says of its machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Report {
     /// When the machine was observed.
     pub observed_at: Timestamp,
@@ -157,7 +157,7 @@ pub struct Report {
 }
 
 /// When a certificate ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Expiry {
     /// The date.
     pub not_after: Timestamp,
@@ -166,7 +166,7 @@ pub struct Expiry {
 }
 
 /// The EtcdadmCluster, and what etcdadm-controller (EC) says and holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct EtcdCluster {
     /// It is being deleted.
     pub deleting: bool,
@@ -185,7 +185,7 @@ pub struct EtcdCluster {
     /// `expiryd.dev/allow-single-etcd` is `true`.
     pub allow_single: bool,
     /// When we last had EC look.
-    pub nudged_at: Option<Timestamp>,
+    pub nudge: Option<Nudge>,
     /// The rollout that we started last.
     pub intent: Option<Intent>,
     /// The client pairs that the Secret has had.
@@ -203,7 +203,7 @@ pub struct EtcdCluster {
 }
 
 /// The client certificate in the Secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SecretPair {
     /// SHA-256 of its DER, in hexadecimal.
     pub sha256: String,
@@ -212,7 +212,7 @@ pub struct SecretPair {
 }
 
 /// The pods of etcdadm-controller.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct EtcdController {
     /// When the container that runs now was started, the oldest of several; `None` when nobody can see.
     pub started_at: Option<Timestamp>,
@@ -223,7 +223,7 @@ pub struct EtcdController {
 }
 
 /// A Machine of etcd.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EtcdMachine {
     /// Its name.
     pub name: String,
@@ -246,7 +246,7 @@ pub struct EtcdMachine {
 }
 
 /// Why the agent of an etcd machine is not heard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NotHeard {
     /// There is no answer, or none that is a report.
     NoAnswer,

@@ -33,7 +33,7 @@ pub const SKIPPED_HEALTH_CHECKS: &str = "expiryd.dev/skipped-health-checks";
 pub const ALLOW_SINGLE_ETCD: &str = "expiryd.dev/allow-single-etcd";
 
 /// Cluster API's key on a Machine, beside its companion.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub enum Published {
     /// Neither is there.
     #[default]
@@ -47,7 +47,7 @@ pub enum Published {
 }
 
 /// What we wrote, and what it was worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Record {
     /// The date.
     pub date: Timestamp,
@@ -104,7 +104,7 @@ impl Record {
 
 /// A certificate that the control plane was rolled for: a machine that was born later and has it still, no
 /// later, was rolled in vain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RolledFor {
     /// The file it is in.
@@ -123,7 +123,7 @@ impl RolledFor {
 }
 
 /// An etcd rollout that we started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Intent {
     /// What its marks say.
@@ -153,8 +153,30 @@ closed_list! {
     }
 }
 
+/// When etcdadm-controller was asked to look at the marks of an intent: `ID;DATE`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Nudge {
+    /// The intent.
+    pub id: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Nudge {
+    /// Reads the annotation.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (id, at) = text.rsplit_once(';')?;
+        Some(Self { id: id.to_owned(), at: Timestamp::parse(at).ok()? })
+    }
+
+    /// As the annotation says it.
+    pub fn write(&self) -> String {
+        format!("{};{}", self.id, self.at)
+    }
+}
+
 /// A client pair that the Secret `<c>-apiserver-etcd-client` has had.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientPair {
     /// SHA-256 of its DER, in hexadecimal.

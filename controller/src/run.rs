@@ -73,6 +73,10 @@ const LIST: Duration = Duration::from_mins(1);
 const BUSY: Duration = Duration::from_secs(10);
 const NEAR: Duration = Duration::from_mins(1);
 
+/// A decision is carried out only so long after the first thing was read that it rests on: sooner than a
+/// machine can be made, so that marks which somebody delays are not taken for those of another rollout.
+const DECISION_AGE: Duration = Duration::from_secs(30);
+
 /// After a failure a cluster is looked at again after this, doubled each time.
 const BACKOFF: Duration = Duration::from_secs(2);
 const BACKOFF_CAP: Duration = Duration::from_mins(5);
@@ -243,6 +247,7 @@ impl Worker {
 
     /// Reads a cluster, decides, and acts; says when to look again, or that it failed.
     async fn reconcile(&self, key: &ClusterKey) -> Option<Look> {
+        let began = Instant::now();
         let observation = match self.observer.observe(key).await {
             Ok(Some(observation)) => observation,
             Ok(None) => return Some(Look::Usual),
@@ -271,6 +276,10 @@ impl Worker {
             if self.dry_run {
                 info!(cluster = %key, %reason, "would: {action}");
                 continue;
+            }
+            if began.elapsed() > DECISION_AGE {
+                warn!(cluster = %key, "reading and writing took too long; all of it is read again");
+                return None;
             }
             if !self.leads.borrow().allows(Instant::now(), self.margin) {
                 warn!(cluster = %key, "{}", ActError::NotLeader);

@@ -7,7 +7,7 @@ use expiryd_api::closed_list;
 use crate::memory::{ClientPair, Intent, Record, RolledFor};
 
 /// One write, guarded by the resourceVersion of what it rests on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Write Cluster API's key and its companion on a Machine.
     Annotate {
@@ -46,6 +46,8 @@ pub enum Action {
         /// The intent.
         id: String,
     },
+    /// Take that back, where it had no effect: `upgrading` would stay for ever.
+    TakeBackNudge,
     /// Have the client pair in the Secret made anew.
     RefreshSecret,
     /// Evict the pods of etcdadm-controller.
@@ -89,7 +91,7 @@ closed_list! {
 }
 
 /// A write, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Planned {
     /// The write.
     pub action: Action,
@@ -110,6 +112,7 @@ impl Action {
             Self::Mark { .. } => "mark",
             Self::Unmark { .. } => "unmark",
             Self::Nudge { .. } => "nudge",
+            Self::TakeBackNudge => "take-back-nudge",
             Self::RefreshSecret => "refresh-secret",
             Self::RestartEtcdController => "restart-etcd-controller",
             Self::SkipHealthChecks(_) => "skip-health-checks",
@@ -133,7 +136,8 @@ impl Action {
             | Self::RecordPairs(_)
             | Self::Mark { .. }
             | Self::Unmark { .. }
-            | Self::Nudge { .. } => false,
+            | Self::Nudge { .. }
+            | Self::TakeBackNudge => false,
         }
     }
 }
@@ -170,6 +174,7 @@ impl fmt::Display for Action {
             Self::Nudge { id } => {
                 write!(f, "have etcdadm-controller look at the marks of the rollout {id}")
             }
+            Self::TakeBackNudge => f.write_str("no longer have etcdadm-controller look"),
             Self::RefreshSecret => f.write_str("have etcd's client pair in the Secret made anew"),
             Self::RestartEtcdController => f.write_str("restart etcdadm-controller"),
             Self::SkipHealthChecks(true) => {

@@ -106,6 +106,11 @@ impl Case<'_> {
         Known { record, findings }
     }
 
+    /// When a machine ends, as far as that is known.
+    pub(super) fn date(&self, machine: &EtcdMachine) -> Option<Timestamp> {
+        Some(self.known(machine).record?.date)
+    }
+
     /// Whether its replacement would be due as soon, or it is too young to tell (E4).
     fn is_left_out(&self, machine: &EtcdMachine, date: Timestamp) -> bool {
         date < after(machine.born, self.parameters.min_lifetime)
@@ -117,7 +122,7 @@ impl Case<'_> {
         let etcd = self.facts.etcd.as_ref().filter(|_| self.opt_in.is_full())?;
         let dates = || {
             let living = etcd.owned().filter(|machine| !machine.deleting);
-            living.filter_map(|machine| Some((machine, self.known(machine).record?.date)))
+            living.filter_map(|machine| Some((machine, self.date(machine)?)))
         };
         let secret = etcd.secret.as_ref().map(|secret| secret.not_after);
         let start = |date: Timestamp, cause| (self.start(date, self.opt_in.window()), cause);

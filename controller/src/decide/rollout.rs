@@ -5,7 +5,7 @@ use expiryd_api::Timestamp;
 use super::etcd::{has_endpoints_of, is_quiet};
 use super::{Action, Case, Decision, Guard, Reason, Start, after, before};
 use crate::facts::{ControlPlane, EtcdCluster, EtcdMachine};
-use crate::memory::{Cause, Intent};
+use crate::memory::{Cause, Intent, Nudge};
 
 /// How long etcdadm-controller is given before it is asked to look again.
 const NUDGE_PAUSE: i64 = 30;
@@ -61,7 +61,7 @@ impl Case<'_> {
         let intent = Intent {
             id: format!("{:x}", self.now.unix()),
             cause,
-            uids: etcd.owned().map(|machine| machine.uid.clone()).collect(),
+            uids: self.to_replace(etcd, start.deadline),
             secret_not_after: etcd.secret.as_ref().map(|secret| secret.not_after),
             at: self.now,
             closed: None,
@@ -70,6 +70,22 @@ impl Case<'_> {
         decision.act(Action::RecordIntent(intent), Reason::EtcdDue);
         decision.etcd_rolling = true;
         decision.marks_pending = true;
+    }
+
+    /// The Machines that a rollout replaces: all of them, so that they end together from then on, but those
+    /// that were just made, as by one that a crash has cut short.
+    fn to_replace(&self, etcd: &EtcdCluster, deadline: Timestamp) -> Vec<String> {
+        let is_fresh = |machine: &EtcdMachine| {
+            let align = self.parameters.align;
+            let date = self.date(machine);
+            machine.born > self.ago(align) && date > Some(after(deadline, align))
+        };
+        let uids = |fresh| {
+            let owned = etcd.owned().filter(move |machine| fresh || !is_fresh(machine));
+            owned.map(|machine| machine.uid.clone()).collect()
+        };
+        let old: Vec<_> = uids(false);
+        if old.is_empty() { uids(true) } else { old }
     }
 
     /// Why a start that is due has to wait.
@@ -131,6 +147,9 @@ impl Case<'_> {
                 let machine = machine.name.clone();
                 decision.act(Action::Unmark { machine }, Reason::RolloutWithdrawn);
             }
+            if of_intent(etcd, intent).is_some() {
+                decision.act(Action::TakeBackNudge, Reason::RolloutWithdrawn);
+            }
             self.close(intent, Reason::RolloutWithdrawn, decision);
             return;
         }
@@ -138,7 +157,7 @@ impl Case<'_> {
         decision.marks_pending = true;
         let unmarked: Vec<_> =
             left.iter().filter(|machine| machine.mark.as_ref() != Some(&intent.id)).collect();
-        let nudged = etcd.nudged_at.is_some_and(|at| at > self.ago(NUDGE_PAUSE));
+        let nudged = of_intent(etcd, intent).is_some_and(|nudge| nudge.at > self.ago(NUDGE_PAUSE));
         if unmarked.is_empty() && nudged {
             return;
         }
@@ -232,4 +251,9 @@ impl Case<'_> {
             decision.act(Action::FinishUpgrade, Reason::UpgradeOver);
         }
     }
+}
+
+/// The nudge for this intent's marks.
+fn of_intent<'a>(etcd: &'a EtcdCluster, intent: &Intent) -> Option<&'a Nudge> {
+    etcd.nudge.as_ref().filter(|nudge| nudge.id == intent.id)
 }

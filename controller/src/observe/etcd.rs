@@ -1,6 +1,5 @@
 //! Reads an EtcdadmCluster, its Machines, the client pair in the Secret, and etcdadm-controller's pods.
 
-use expiryd_api::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, DynamicObject, ListParams};
@@ -10,7 +9,7 @@ use super::control_plane::{published, remembered};
 use super::{ObserveError, Reading, Target, Targets, born, timestamp};
 use crate::facts::{EtcdCluster, EtcdController, EtcdMachine, SecretPair};
 use crate::memory::{
-    ALLOW_SINGLE_ETCD, ETCD_CLIENT_PAIRS, INTENT, Intent, NUDGE, SKIPPED_HEALTH_CHECKS,
+    ALLOW_SINGLE_ETCD, ETCD_CLIENT_PAIRS, INTENT, Intent, NUDGE, Nudge, SKIPPED_HEALTH_CHECKS,
 };
 use crate::objects::{
     ClusterSpec, ETCD_CLUSTER, EtcdClusterView, EtcdConfigView, EtcdKinds, MachineView, PAUSED,
@@ -65,7 +64,7 @@ impl Reading<'_> {
             upgrading: annotation(&object, UPGRADING).is_some(),
             endpoints: endpoints.filter(|one| !one.is_empty()).map(str::to_owned).collect(),
             allow_single: annotation(&object, ALLOW_SINGLE_ETCD) == Some("true"),
-            nudged_at: nudged_at(&object),
+            nudge: annotation(&object, NUDGE).and_then(Nudge::parse),
             intent: remembered::<Option<Intent>>(&object, INTENT),
             pairs: remembered(&object, ETCD_CLIENT_PAIRS),
             secret,
@@ -155,10 +154,4 @@ impl Reading<'_> {
 /// The intent whose mark is among the commands.
 fn mark(commands: &[String]) -> Option<String> {
     commands.iter().find_map(|command| command.strip_prefix(MARK)).map(str::to_owned)
-}
-
-/// When etcdadm-controller was last asked to look: `ID;DATE`.
-fn nudged_at(object: &DynamicObject) -> Option<Timestamp> {
-    let (_, at) = annotation(object, NUDGE)?.rsplit_once(';')?;
-    Timestamp::parse(at).ok()
 }

@@ -1,7 +1,7 @@
 //! One rollout of etcd, from its first write to its last (E2, E5 to E12).
 
 use super::*;
-use crate::memory::Cause;
+use crate::memory::{Cause, Nudge};
 
 type Change = fn(&mut Facts);
 
@@ -44,6 +44,11 @@ fn unmark(machine: &str) -> Action {
 
 fn nudge() -> Action {
     Action::Nudge { id: intent().id }
+}
+
+/// It was nudged so many seconds ago.
+fn nudged(ago: i64) -> Option<Nudge> {
+    Some(Nudge { id: intent().id, at: Timestamp::from_unix(NOW.unix() - ago) })
 }
 
 fn closed() -> Action {
@@ -207,6 +212,26 @@ fn e10_an_etcd_of_one_machine_is_not_rolled_unless_somebody_allows_it() {
 }
 
 #[test]
+fn e6_all_machines_are_replaced_together_but_for_those_that_were_just_made() {
+    let mut facts = due();
+    let replaced = |facts: &Facts| match actions(&decided(facts)).as_slice() {
+        [.., Action::RecordIntent(Intent { uids, .. })] => uids.clone(),
+        other => panic!("{other:?}"),
+    };
+    let renew = |facts: &mut Facts, born| {
+        let machine = &mut etcd(facts).machines[0];
+        machine.born = born;
+        machine.report = Ok(Report { observed_at: NOW, ..report(330) });
+        machine.served = Some(day(330));
+        machine.published = Published::Ours(ok(330));
+    };
+    renew(&mut facts, day(-61));
+    assert_eq!(replaced(&facts), ["uid-etcd-1", "uid-etcd-2", "uid-etcd-3"]);
+    renew(&mut facts, day(-59));
+    assert_eq!(replaced(&facts), ["uid-etcd-2", "uid-etcd-3"]);
+}
+
+#[test]
 fn e7_after_a_crash_the_set_of_marks_is_completed() {
     for marked in 0..3 {
         let missing = ["etcd-1", "etcd-2", "etcd-3"][marked..].iter().map(|name| mark(name));
@@ -218,12 +243,21 @@ fn e7_after_a_crash_the_set_of_marks_is_completed() {
 #[test]
 fn e6_it_is_nudged_again_every_half_minute_until_a_machine_is_let_go_of() {
     let mut facts = begun(3);
-    etcd(&mut facts).nudged_at = Some(Timestamp::from_unix(NOW.unix() - 29));
+    etcd(&mut facts).nudge = nudged(29);
     assert_eq!(actions(&decided(&facts)), []);
-    etcd(&mut facts).nudged_at = Some(Timestamp::from_unix(NOW.unix() - 30));
+    etcd(&mut facts).nudge = nudged(30);
     assert_eq!(actions(&decided(&facts)), [nudge()]);
     etcd(&mut facts).machines[0].owned = false;
     assert_eq!(actions(&decided(&facts)), []);
+}
+
+#[test]
+fn e7_a_nudge_without_effect_is_taken_back_with_the_marks() {
+    let mut facts = begun(1);
+    facts.cluster.hold = true;
+    etcd(&mut facts).nudge = nudged(5);
+    let expected = [unmark("etcd-1"), Action::TakeBackNudge, closed()];
+    assert_eq!(actions(&decided(&facts)), expected);
 }
 
 #[test]

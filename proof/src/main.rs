@@ -1,0 +1,42 @@
+//! `proof search [WORD]`: goes through the scenarios with this word in their name, or all, and prints states,
+//! time and what was found.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use expiryd_controller::parameters::Parameters;
+use proof::scenarios::{sound, taken_out};
+use proof::search::{Scenario, search};
+
+fn main() -> ExitCode {
+    let word = std::env::args().nth(2).unwrap_or_default();
+    let mut fine = true;
+    for scenario in sound().iter().chain(&taken_out()).filter(|one| one.name.contains(&word)) {
+        fine &= run(scenario);
+    }
+    ExitCode::from(u8::from(!fine))
+}
+
+/// Whether it ends as it should.
+fn run(scenario: &Scenario) -> bool {
+    let began = Instant::now();
+    let found = search(scenario, &Parameters::default());
+    let violation = found.violation.as_ref().map(|(violation, _)| *violation);
+    println!(
+        "{:<60} {:>9} states, {:>6} left to themselves, {:>6.1} s: {}",
+        scenario.name,
+        found.states,
+        found.settled,
+        began.elapsed().as_secs_f32(),
+        violation.map_or_else(|| "nothing".to_owned(), |violation| format!("{violation:?}")),
+    );
+    let as_expected = violation == scenario.expected;
+    if let (false, Some((_, way))) = (as_expected, found.violation) {
+        let mut state = scenario.state.clone();
+        for event in way {
+            state = state.after(event, &Parameters::default(), scenario.sight).0;
+            println!("    {:<16} {}", format!("{event:?}"), state.world);
+        }
+    }
+    as_expected
+}
