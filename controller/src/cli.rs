@@ -1,6 +1,7 @@
 //! The command line: `expiryd-controller run` and `expiryd-controller plan`.
 
 mod plan;
+mod spans;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tracing::warn;
 
 use crate::fleet::Fleet;
 use crate::leader::Times;
@@ -116,6 +118,8 @@ struct Work {
     /// Never evict etcdadm-controller's pods.
     #[arg(long)]
     no_restarts: bool,
+    #[command(flatten)]
+    spans: spans::Spans,
 }
 
 /// Runs the program and returns its exit code.
@@ -174,6 +178,10 @@ async fn work(arguments: Work) -> ExitCode {
         .with_ansi(ansi)
         .with_target(false)
         .init();
+    let parameters = arguments.spans.parameters();
+    if parameters != Parameters::default() {
+        warn!("spans of time are not the usual ones, which is for tests: {parameters:?}");
+    }
     let client = match client(&arguments.common).await {
         Ok(client) => client,
         Err(why) => return failed(UNAVAILABLE, &why),
@@ -216,7 +224,7 @@ async fn work(arguments: Work) -> ExitCode {
             namespace: arguments.leader_elect_namespace,
             times: Times::default(),
         }),
-        parameters: Parameters::default(),
+        parameters,
         policy: Policy {
             rollouts: arguments.etcd_rollouts.max(1),
             refresh_secret_alone: arguments.refresh_secret,

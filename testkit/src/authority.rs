@@ -1,5 +1,8 @@
 //! Real certificates with real keys, for TLS.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair,
@@ -23,8 +26,24 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
+    /// With a key of RSA, which is all that Cluster API's and etcdadm's controllers sign with.
+    pub fn rsa(name: &str) -> Self {
+        let key = openssl(&["genrsa", "2048"], "");
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_after = rcgen::date_time_ymd(2100, 1, 1);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::from_pem(&key).unwrap()).unwrap())
+    }
+
     pub fn pem(&self) -> String {
         self.0.pem()
+    }
+
+    /// The key as Cluster API keeps it: PKCS#1 (`util/certs/certs.go`, `EncodePrivateKeyPEM`).
+    pub fn key_pem(&self) -> String {
+        openssl(&["rsa", "-traditional"], &self.0.key().serialize_pem())
     }
 
     /// For a server on 127.0.0.1.
@@ -52,10 +71,21 @@ impl Authority {
         self.sign(&params)
     }
 
-    fn sign(&self, params: &CertificateParams) -> Pair {
+    pub fn sign(&self, params: &CertificateParams) -> Pair {
         assert!(params.not_after > OffsetDateTime::UNIX_EPOCH);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Pair { certificate: certificate.pem(), key: key.serialize_pem() }
     }
+}
+
+/// What openssl makes of this.
+fn openssl(arguments: &[&str], input: &str) -> String {
+    let mut command = Command::new("openssl");
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "openssl {arguments:?}");
+    String::from_utf8(output.stdout).unwrap()
 }

@@ -1,25 +1,21 @@
 //! A cluster that is a real kube-apiserver and etcd, when `KUBEBUILDER_ASSETS` names a folder that
 //! holds them (the convention of envtest).
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::sync::Arc;
-use std::thread;
+use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::authority::{Authority, Pair};
 use crate::host::{Host, project, skip};
+use crate::https::{Answerer, Ask};
 use crate::kubelet::{kubeconfig, rotate};
+use crate::server::Server;
 use crate::wait::wait_for;
 
 /// A cluster that is only its API server.
@@ -37,45 +33,6 @@ pub struct Cluster {
 pub enum As {
     Admin,
     Token(String),
-}
-
-/// A server that a test started, with its log.
-struct Server {
-    name: &'static str,
-    child: Child,
-    log: PathBuf,
-}
-
-impl Server {
-    fn start(name: &'static str, assets: &Path, directory: &Path, arguments: &[String]) -> Self {
-        let (binary, log) = (assets.join(name), directory.join(format!("{name}.log")));
-        let output = File::create(&log).unwrap();
-        let mut command = Command::new(&binary);
-        command.args(arguments).stdout(output.try_clone().unwrap()).stderr(output);
-        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
-        Self { name, child, log }
-    }
-
-    fn ended(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if thread::panicking() {
-            let log = self.log();
-            let last: Vec<_> = log.lines().rev().take(20).collect();
-            eprintln!("the end of {}'s log:", self.name);
-            last.into_iter().rev().for_each(|line| eprintln!("  {line}"));
-        }
-    }
 }
 
 pub fn assets() -> Option<PathBuf> {
@@ -98,19 +55,16 @@ impl Cluster {
         let path = |name: &str| folder.join(name).display().to_string();
         // A socket in a folder of its own cannot be taken by anybody else.
         let etcd_url = format!("unix://{}", path("etcd.sock"));
-        let etcd = Server::start(
-            "etcd",
-            assets,
-            &folder,
-            &[
-                format!("--data-dir={}", path("etcd")),
-                format!("--listen-client-urls={etcd_url}"),
-                // It advertises to nobody, and takes nothing but a host and a port.
-                "--advertise-client-urls=http://127.0.0.1:1".to_owned(),
-                "--listen-peer-urls=http://127.0.0.1:0".to_owned(),
-                "--unsafe-no-fsync".to_owned(),
-            ],
-        );
+        let mut command = Command::new(assets.join("etcd"));
+        command.args([
+            format!("--data-dir={}", path("etcd")),
+            format!("--listen-client-urls={etcd_url}"),
+            // It advertises to nobody, and takes nothing but a host and a port.
+            "--advertise-client-urls=http://127.0.0.1:1".to_owned(),
+            "--listen-peer-urls=http://127.0.0.1:0".to_owned(),
+            "--unsafe-no-fsync".to_owned(),
+        ]);
+        let etcd = Server::start("etcd", command, &folder);
         let authority = Authority::new("kubernetes");
         let (serving, signing) = (authority.server(), authority.server());
         for (name, content) in [
@@ -124,27 +78,24 @@ impl Cluster {
             fs::write(path(name), content).unwrap();
         }
         let serve = |port: u16| {
-            Server::start(
-                "kube-apiserver",
-                assets,
-                &folder,
-                &[
-                    format!("--etcd-servers={etcd_url}"),
-                    format!("--secure-port={port}"),
-                    "--bind-address=127.0.0.1".to_owned(),
-                    format!("--cert-dir={}", path("certs")),
-                    format!("--client-ca-file={}", path("ca.crt")),
-                    format!("--tls-cert-file={}", path("server.crt")),
-                    format!("--tls-private-key-file={}", path("server.pem")),
-                    format!("--service-account-key-file={}", path("sa.crt")),
-                    format!("--service-account-signing-key-file={}", path("sa.pem")),
-                    "--service-account-issuer=https://localhost".to_owned(),
-                    "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
-                    "--authorization-mode=Node,RBAC".to_owned(),
-                    "--enable-admission-plugins=NodeRestriction".to_owned(),
-                    "--disable-admission-plugins=ServiceAccount".to_owned(),
-                ],
-            )
+            let mut command = Command::new(assets.join("kube-apiserver"));
+            command.args([
+                format!("--etcd-servers={etcd_url}"),
+                format!("--secure-port={port}"),
+                "--bind-address=127.0.0.1".to_owned(),
+                format!("--cert-dir={}", path("certs")),
+                format!("--client-ca-file={}", path("ca.crt")),
+                format!("--tls-cert-file={}", path("server.crt")),
+                format!("--tls-private-key-file={}", path("server.pem")),
+                format!("--service-account-key-file={}", path("sa.crt")),
+                format!("--service-account-signing-key-file={}", path("sa.pem")),
+                "--service-account-issuer=https://localhost".to_owned(),
+                "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+                "--authorization-mode=Node,RBAC".to_owned(),
+                "--enable-admission-plugins=NodeRestriction".to_owned(),
+                "--disable-admission-plugins=ServiceAccount".to_owned(),
+            ]);
+            Server::start("kube-apiserver", command, &folder)
         };
         let admin = authority.member("system:masters", "admin", 2100);
         let port = free_port();
@@ -193,39 +144,18 @@ impl Cluster {
         content_type: &str,
         body: &Value,
     ) -> Option<(u16, Value)> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.authority.pem().as_bytes()).ok()?).ok()?;
-        let config = ClientConfig::builder().with_root_certificates(roots);
-        let (config, authorization) = match who {
-            As::Admin => {
-                let config = config.with_client_auth_cert(
-                    vec![CertificateDer::from_pem_slice(self.admin.certificate.as_bytes()).ok()?],
-                    PrivateKeyDer::from_pem_slice(self.admin.key.as_bytes()).ok()?,
-                );
-                (config.ok()?, String::new())
-            }
-            As::Token(token) => {
-                (config.with_no_client_auth(), format!("Authorization: Bearer {token}\r\n"))
-            }
+        let (pair, token) = match who {
+            As::Admin => (Some(&self.admin), None),
+            As::Token(token) => (None, Some(token.as_str())),
         };
-        let name = ServerName::try_from("localhost").ok()?;
-        let connection = ClientConnection::new(Arc::new(config), name).ok()?;
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        let mut stream = StreamOwned::new(connection, stream);
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        let head = format!(
-            "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: {content_type}\r\n\
-             {authorization}Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).ok()?;
-        let mut answer = Vec::new();
-        // A server that closes without goodbye has answered all the same.
-        let _ = stream.read_to_end(&mut answer);
-        let text = String::from_utf8_lossy(&answer);
-        let (head, body) = text.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+        let authority = self.authority.pem();
+        let server = Answerer {
+            address: ("127.0.0.1", self.port),
+            name: "localhost",
+            authority: &authority,
+            pair,
+        };
+        server.ask(&Ask { method, path, content_type, token, body })
     }
 
     /// Creates an object, and returns it as it is then.

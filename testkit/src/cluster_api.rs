@@ -21,9 +21,23 @@ const KINDS: &[(&str, &str, &str, &str)] = &[
     ("etcdcluster.cluster.x-k8s.io", "v1beta1", "EtcdadmCluster", "etcdadmclusters"),
 ];
 
+/// Kinds of infrastructure, which are served where their providers are.
+const INFRASTRUCTURE: &[(&str, &str, &str, &str)] = &[
+    ("infrastructure.cluster.x-k8s.io", "v1beta2", "DevCluster", "devclusters"),
+    ("infrastructure.cluster.x-k8s.io", "v1beta2", "DevMachineTemplate", "devmachinetemplates"),
+    ("infrastructure.cluster.x-k8s.io", "v1beta1", "EtcdHostMachine", "etcdhostmachines"),
+    (
+        "infrastructure.cluster.x-k8s.io",
+        "v1beta1",
+        "EtcdHostMachineTemplate",
+        "etcdhostmachinetemplates",
+    ),
+];
+
 const MERGE: &str = "application/merge-patch+json";
 
 /// A management cluster that is only its API server.
+#[derive(Clone, Copy)]
 pub struct Management<'a>(pub &'a Cluster);
 
 impl Management<'_> {
@@ -62,9 +76,7 @@ impl Management<'_> {
             let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
             self.0.create(path, &definition);
         }
-        let namespace =
-            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
-        self.0.create("/api/v1/namespaces", &namespace);
+        self.make_namespace();
         for (group, version, _, plural) in KINDS {
             let path = format!("/apis/{group}/{version}/namespaces/{NAMESPACE}/{plural}");
             wait_for("the kind", || {
@@ -74,20 +86,41 @@ impl Management<'_> {
         }
     }
 
+    /// Makes the namespace.
+    pub fn make_namespace(&self) {
+        let namespace =
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
+        self.0.create("/api/v1/namespaces", &namespace);
+    }
+
+    fn served(kind: &str) -> &'static (&'static str, &'static str, &'static str, &'static str) {
+        let mut kinds = KINDS.iter().chain(INFRASTRUCTURE);
+        kinds.find(|(_, _, name, _)| *name == kind).unwrap()
+    }
+
     fn path(kind: &str) -> String {
-        let (group, version, _, plural) = KINDS.iter().find(|(_, _, k, _)| *k == kind).unwrap();
+        let (group, version, _, plural) = Self::served(kind);
         format!("/apis/{group}/{version}/namespaces/{NAMESPACE}/{plural}")
     }
 
     /// Makes an object with its status.
     pub fn create(&self, kind: &str, name: &str, mut object: Value) -> Value {
-        let (group, version, ..) = KINDS.iter().find(|(_, _, k, _)| *k == kind).unwrap();
+        let (group, version, ..) = Self::served(kind);
         object["apiVersion"] = format!("{group}/{version}").into();
         object["kind"] = kind.into();
         object["metadata"]["name"] = name.into();
         let status = object["status"].clone();
-        self.0.create(&Self::path(kind), &object);
-        self.status(kind, name, &status)
+        let made = self.0.create(&Self::path(kind), &object);
+        if status.is_null() { made } else { self.status(kind, name, &status) }
+    }
+
+    /// All of a kind as they are now.
+    pub fn list(&self, kind: &str) -> Vec<Value> {
+        let path = Self::path(kind);
+        let (_, list) = wait_for(kind, || {
+            self.0.ask("GET", &path, &Value::Null).filter(|(status, _)| *status == 200)
+        });
+        list["items"].as_array().cloned().unwrap_or_default()
     }
 
     /// An object as it is now.
@@ -117,18 +150,40 @@ impl Management<'_> {
 
     /// A Secret with these fields.
     pub fn secret(&self, name: &str, fields: &[(&str, &str)]) {
-        let data: serde_json::Map<_, _> = fields
-            .iter()
-            .map(|(key, text)| ((*key).to_owned(), STANDARD.encode(text).into()))
-            .collect();
+        self.typed_secret(name, "Opaque", &json!({}), fields);
+    }
+
+    /// A Secret of a type, with labels.
+    pub fn typed_secret(&self, name: &str, kind: &str, labels: &Value, fields: &[(&str, &str)]) {
         let secret = json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "data": data,
+            "apiVersion": "v1", "kind": "Secret", "type": kind,
+            "metadata": { "name": name, "labels": labels }, "data": data(fields),
         });
         self.0.create(&format!("/api/v1/namespaces/{NAMESPACE}/secrets"), &secret);
+    }
+
+    /// Writes these fields over those that a Secret has.
+    pub fn replace_secret(&self, name: &str, fields: &[(&str, &str)]) {
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{name}");
+        self.merge(&path, &json!({ "data": data(fields) }));
+    }
+
+    /// A field of a Secret; `None` while it is not there.
+    pub fn secret_field(&self, name: &str, field: &str) -> Option<String> {
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{name}");
+        let (_, secret) = self.0.ask("GET", &path, &Value::Null)?;
+        let bytes = STANDARD.decode(secret["data"][field].as_str()?).ok()?;
+        String::from_utf8(bytes).ok()
     }
 
     /// The annotations of a Machine.
     pub fn annotations(&self, machine: &str) -> Value {
         self.get("Machine", machine)["metadata"]["annotations"].clone()
     }
+}
+
+/// As a Secret has its fields.
+fn data(fields: &[(&str, &str)]) -> Value {
+    let encoded = |(key, text): &(&str, &str)| ((*key).to_owned(), STANDARD.encode(text).into());
+    Value::Object(fields.iter().map(encoded).collect())
 }

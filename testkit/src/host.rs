@@ -44,7 +44,7 @@ pub fn nodes() -> PathBuf {
 }
 
 /// A program of the workspace, built in the folder that this test or benchmark was built in.
-fn binary(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     let folder = test.parent().and_then(Path::parent).unwrap();
     let binary = folder.join(name);
@@ -54,7 +54,7 @@ fn binary(name: &str) -> PathBuf {
 
 /// expiryd, with nothing of this process's environment that it would heed.
 pub fn expiryd() -> Command {
-    let mut command = Command::new(binary("expiryd"));
+    let mut command = Command::new(program("expiryd"));
     for name in
         ["CONFIG", "HOST_ROOT", "ROLE", "ETCD_TOPOLOGY", "LISTEN", "TLS", "LOG_FORMAT", "LOG_LEVEL"]
     {

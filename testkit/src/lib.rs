@@ -17,9 +17,14 @@ pub mod certificate;
 pub mod cluster;
 pub mod cluster_api;
 mod host;
+pub mod https;
 pub mod kubelet;
+mod server;
 mod wait;
 
 pub use agent::{Agent, Answer, status};
-pub use host::{Host, NOW, earliest, expiryd, is_root, nodes, problems, project, skip, strace};
+pub use host::{
+    Host, NOW, earliest, expiryd, is_root, nodes, problems, program, project, skip, strace,
+};
+pub use server::Server;
 pub use wait::{PATIENCE, wait_for, wait_up_to};

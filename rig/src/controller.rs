@@ -1,0 +1,66 @@
+//! expiryd-controller at work, with spans of seconds.
+
+use std::path::Path;
+use std::process::Command;
+
+use testkit::cluster_api::NAMESPACE;
+use testkit::{Server, program};
+
+/// How its spans differ from the defaults, in seconds.
+#[derive(Debug, Clone)]
+pub struct Spans(Vec<(&'static str, i64)>);
+
+impl Default for Spans {
+    /// What a rig needs that lives for minutes.
+    fn default() -> Self {
+        Self(vec![
+            ("lead", 20),
+            ("birth", 5),
+            ("min-lifetime", 60),
+            ("cool", 30),
+            ("stuck", 600),
+            ("rollout", 900),
+        ])
+    }
+}
+
+impl Spans {
+    /// With one that is different.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, seconds: i64) -> Self {
+        self.0.retain(|(known, _)| *known != name);
+        self.0.push((name, seconds));
+        self
+    }
+
+    /// One of them.
+    pub fn get(&self, name: &str) -> i64 {
+        self.0.iter().find(|(known, _)| *known == name).unwrap().1
+    }
+}
+
+/// The process, ended with this as `kill -9` does it.
+pub struct Controller(Server);
+
+impl Controller {
+    pub(crate) fn start(kubeconfig: &Path, folder: &Path, spans: &Spans, flags: &[&str]) -> Self {
+        let mut command = Command::new(program("expiryd-controller"));
+        command.arg("run").arg("--kubeconfig").arg(kubeconfig);
+        command.args(["--sync-period", "1", "--leader-elect-namespace", NAMESPACE]);
+        for (name, seconds) in &spans.0 {
+            command.arg(format!("--{name}-seconds={seconds}"));
+        }
+        command.args(flags).env("HOSTNAME", "controller-1");
+        Self(Server::start("expiryd-controller", command, folder))
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        self.0.log()
+    }
+
+    /// Whether it has ended.
+    pub fn ended(&mut self) -> bool {
+        self.0.ended()
+    }
+}

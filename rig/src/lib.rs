@@ -1,0 +1,34 @@
+//! The controllers that people run, unmodified and as plain processes on loopback, with what they act on:
+//! Cluster API's managers over its in-memory infrastructure, etcdadm's over real members of etcd, and a real
+//! agent on every machine.
+#![expect(clippy::disallowed_methods, reason = "these tests make the machines that are watched")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::print_stderr,
+    reason = "a test fails so, and shows what happened"
+)]
+
+mod network;
+mod programs;
+mod definitions;
+mod managers;
+mod dates;
+mod timeline;
+mod etcd_pki;
+mod etcd_member;
+mod etcd_hosts;
+mod node_agents;
+mod objects;
+mod controller;
+mod management;
+
+pub use controller::{Controller, Spans};
+pub use dates::{in_days, now, rfc3339};
+pub use etcd_hosts::EtcdHosts;
+pub use management::{CLUSTER, Etcd, Rig};
+pub use node_agents::NodeAgents;
+pub use programs::{Programs, programs};
+pub use timeline::Timeline;

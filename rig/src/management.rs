@@ -1,0 +1,213 @@
+//! A management cluster with everything in it that EKS Anywhere puts there to make clusters.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::authority::Authority;
+use testkit::cluster::{Cluster, assets};
+use testkit::cluster_api::Management;
+use testkit::{Server, wait_up_to};
+use time::OffsetDateTime;
+
+use crate::controller::{Controller, Spans};
+use crate::dates::usual;
+use crate::etcd_hosts::EtcdHosts;
+use crate::managers::Managers;
+use crate::node_agents::NodeAgents;
+use crate::programs::programs;
+use crate::timeline::Timeline;
+use crate::{definitions, etcd_pki, network, objects};
+
+/// The one cluster that is made.
+pub const CLUSTER: &str = "prod";
+
+/// What a cluster may take until its machines are there.
+const MADE: Duration = Duration::from_secs(300);
+
+/// Where a cluster's etcd is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Etcd {
+    /// On the machines of its control plane.
+    Stacked,
+    /// On machines of its own.
+    External,
+}
+
+impl Etcd {
+    /// What is watched beside Machines.
+    const fn kinds(self) -> &'static [&'static str] {
+        match self {
+            Self::Stacked => &["Cluster", "KubeadmControlPlane"],
+            Self::External => {
+                &["Cluster", "KubeadmControlPlane", "EtcdadmCluster", "EtcdadmConfig"]
+            }
+        }
+    }
+}
+
+/// Everything, ended with this: first what acts, then what is acted on.
+pub struct Rig {
+    /// What has happened.
+    pub timeline: Timeline,
+    etcdadm: Vec<Server>,
+    _cluster_api: Vec<Server>,
+    managers: Managers,
+    cluster: Arc<Cluster>,
+    kubeconfig: PathBuf,
+    etcd: PathBuf,
+    folder: TempDir,
+}
+
+impl Rig {
+    /// Starts it in a network of its own; `None` where the programs for it are missing.
+    pub fn start(etcd: Etcd) -> Option<Self> {
+        let (assets, programs) = (assets()?, programs()?);
+        let external = etcd == Etcd::External;
+        if external && !programs.have_etcdadm() {
+            return None;
+        }
+        network::leave();
+        let cluster = Arc::new(Cluster::start(&assets));
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        fs::write(&kubeconfig, cluster.admin_kubeconfig()).unwrap();
+        definitions::install(&cluster, &programs.definitions());
+        Management(&cluster).make_namespace();
+        let managers = Managers::new(programs, folder.path(), &kubeconfig);
+        let cluster_api = managers.cluster_api();
+        let etcdadm = if external {
+            let bootstrap = managers.etcdadm_bootstrap_provider(cluster.port);
+            vec![managers.etcdadm_controller(), bootstrap]
+        } else {
+            Vec::new()
+        };
+        let timeline = Timeline::start(Arc::clone(&cluster), etcd.kinds());
+        let etcd = assets.join("etcd");
+        Some(Self {
+            timeline,
+            etcdadm,
+            _cluster_api: cluster_api,
+            managers,
+            cluster,
+            kubeconfig,
+            etcd,
+            folder,
+        })
+    }
+
+    /// The objects in it.
+    pub fn management(&self) -> Management<'_> {
+        Management(&self.cluster)
+    }
+
+    /// Makes the cluster with etcd on its control plane, and waits until it is whole. The certificates of its
+    /// machines end at these times, those of their replacements when they usually do.
+    pub fn stacked(&self, ends: Vec<OffsetDateTime>) -> NodeAgents {
+        objects::stacked(self.management(), CLUSTER);
+        let agents = NodeAgents::start(Arc::clone(&self.cluster), CLUSTER, false, ends);
+        self.control_plane_is_whole(&agents);
+        agents
+    }
+
+    /// Makes the cluster with an etcd of its own, and waits until it is whole; dates as above.
+    pub fn external(
+        &self,
+        of_etcd: Vec<OffsetDateTime>,
+        of_control_plane: Vec<OffsetDateTime>,
+    ) -> (EtcdHosts, NodeAgents) {
+        let authority = Authority::rsa("kubernetes");
+        let (certificate, key) = (authority.pem(), authority.key_pem());
+        // EC looks for its CA before it makes one. The in-memory provider wants the key in the other Secret,
+        // which EC does not write there.
+        let pair = [("tls.crt", certificate.as_str()), ("tls.key", key.as_str())];
+        for name in ["managed-etcd", "etcd"] {
+            self.secret(name, &pair);
+        }
+        let etcd = self.etcd.clone();
+        let hosts = EtcdHosts::start(Arc::clone(&self.cluster), authority, etcd, of_etcd);
+        objects::external(self.management(), CLUSTER);
+        let agents = NodeAgents::start(Arc::clone(&self.cluster), CLUSTER, true, of_control_plane);
+        self.control_plane_is_whole(&agents);
+        (hosts, agents)
+    }
+
+    /// A Secret of the cluster, as Cluster API labels and types it.
+    fn secret(&self, name: &str, fields: &[(&str, &str)]) {
+        let name = format!("{CLUSTER}-{name}");
+        let labels = json!({ "cluster.x-k8s.io/cluster-name": CLUSTER });
+        self.management().typed_secret(&name, "cluster.x-k8s.io/secret", &labels, fields);
+    }
+
+    /// Puts another client pair into the Secret of etcdadm-controller.
+    pub fn replace_client_pair(&self, hosts: &EtcdHosts, not_after: OffsetDateTime) {
+        let pair = etcd_pki::client(hosts.authority(), CLUSTER, not_after);
+        let fields = [("tls.crt", pair.certificate.as_str()), ("tls.key", pair.key.as_str())];
+        self.management().replace_secret(&format!("{CLUSTER}-apiserver-etcd-client"), &fields);
+    }
+
+    fn control_plane_is_whole(&self, agents: &NodeAgents) {
+        wait_up_to(MADE, "three machines of the control plane with agents", || {
+            let control_plane = self.control_plane();
+            let ready = control_plane["status"]["readyReplicas"] == 3;
+            (ready && agents.machines().len() == 3).then_some(())
+        });
+    }
+
+    /// The KubeadmControlPlane.
+    pub fn control_plane(&self) -> Value {
+        self.management().get("KubeadmControlPlane", CLUSTER)
+    }
+
+    /// The EtcdadmCluster.
+    pub fn etcdadm_cluster(&self) -> Value {
+        self.management().get("EtcdadmCluster", &format!("{CLUSTER}-etcd"))
+    }
+
+    /// The names of the Machines that are there now: the control plane's, or etcd's.
+    pub fn machines(&self, etcd: bool) -> Vec<String> {
+        let machines = self.management().list("Machine").into_iter().filter(|machine| {
+            let labels = &machine["metadata"]["labels"];
+            labels["cluster.x-k8s.io/etcd-cluster"].is_string() == etcd
+        });
+        machines.map(|machine| machine["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Sets an annotation of the Cluster, or takes it away.
+    pub fn annotate(&self, key: &str, value: &Value) {
+        self.timeline.act(&format!("annotated the Cluster {key}={value}"));
+        let patch = json!({ "metadata": { "annotations": { key: value } } });
+        self.management().patch("Cluster", CLUSTER, &patch);
+    }
+
+    /// Starts our controller.
+    pub fn controller(&self, spans: &Spans, flags: &[&str]) -> Controller {
+        self.timeline.act("started expiryd-controller");
+        Controller::start(&self.kubeconfig, self.folder.path(), spans, flags)
+    }
+
+    /// Ends etcdadm-controller as a crash does, and starts it anew.
+    pub fn restart_etcdadm_controller(&mut self) {
+        self.timeline.act("restarted etcdadm-controller");
+        self.etcdadm[0].kill();
+        self.etcdadm[0] = self.managers.etcdadm_controller();
+    }
+
+    /// When a certificate ends whose end no test chose, at the earliest.
+    pub fn usual_end(&self) -> OffsetDateTime {
+        usual()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.folder.disable_cleanup(true);
+            eprintln!("the logs stay in {}", self.folder.path().display());
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! An agent on every machine of the control plane: real ones, on hosts whose kubelet talks to the fake API
+//! server of the in-memory provider.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use testkit::authority::Authority;
+use testkit::certificate::CertificateBuilder;
+use testkit::cluster::Cluster;
+use testkit::cluster_api::Management;
+use testkit::kubelet::{AT_ONCE, kubeconfig, rotate};
+use testkit::{Agent, Host};
+use time::OffsetDateTime;
+
+use crate::dates::{der, usual};
+
+/// How often it looks.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// What kubeadm makes on every machine (`certlist.go`), beside what the test chooses the end of.
+const LEAVES: &[&str] = &["apiserver-kubelet-client.crt", "front-proxy-client.crt"];
+const OF_STACKED_ETCD: &[&str] = &[
+    "apiserver-etcd-client.crt",
+    "etcd/server.crt",
+    "etcd/peer.crt",
+    "etcd/healthcheck-client.crt",
+];
+const KUBECONFIGS: &[&str] = &["admin", "super-admin", "controller-manager", "scheduler"];
+
+/// Works until it is dropped, and ends its agents then.
+pub struct NodeAgents {
+    shared: Arc<Shared>,
+    worker: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    cluster: Arc<Cluster>,
+    name: String,
+    external: bool,
+    /// When the certificates end of the first machines, in the order in which they come.
+    ends: Vec<OffsetDateTime>,
+    agents: Mutex<BTreeMap<String, (Host, Agent)>>,
+    stop: AtomicBool,
+}
+
+impl NodeAgents {
+    /// The API server's certificates of the first machines end then, and all others when they usually do.
+    pub(crate) fn start(
+        cluster: Arc<Cluster>,
+        name: &str,
+        external: bool,
+        ends: Vec<OffsetDateTime>,
+    ) -> Self {
+        let (agents, stop) = (Mutex::default(), AtomicBool::new(false));
+        let name = name.to_owned();
+        let shared = Arc::new(Shared { cluster, name, external, ends, agents, stop });
+        let working = Arc::clone(&shared);
+        let worker = thread::spawn(move || {
+            let mut started = 0;
+            while !working.stop.load(Ordering::Relaxed) {
+                working.look(&mut started);
+                thread::sleep(PERIOD);
+            }
+        });
+        Self { shared, worker: Some(worker) }
+    }
+
+    /// The Machines that have an agent now.
+    pub fn machines(&self) -> Vec<String> {
+        self.shared.agents.lock().unwrap().keys().cloned().collect()
+    }
+
+    /// Has the API server's certificate of a machine end then.
+    pub fn renew(&self, machine: &str, end: OffsetDateTime) {
+        let agents = self.shared.agents.lock().unwrap();
+        let certificate = CertificateBuilder::leaf(&der(end)).pem();
+        agents[machine].0.replace("etc/kubernetes/pki/apiserver.crt", certificate);
+    }
+}
+
+impl Drop for NodeAgents {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let _ = self.worker.take().map(JoinHandle::join);
+    }
+}
+
+impl Shared {
+    fn look(&self, started: &mut usize) {
+        let machines = Management(&self.cluster).list("Machine");
+        let node = |machine: &Value| {
+            let of = &machine["metadata"]["labels"];
+            (of["cluster.x-k8s.io/cluster-name"] == *self.name
+                && of["cluster.x-k8s.io/control-plane"].is_string())
+            .then(|| machine["status"]["nodeRef"]["name"].as_str().map(str::to_owned))
+            .flatten()
+        };
+        let wanted: BTreeMap<_, _> = machines
+            .iter()
+            .filter_map(|machine| {
+                Some((machine["metadata"]["name"].as_str()?.to_owned(), node(machine)?))
+            })
+            .collect();
+        self.agents.lock().unwrap().retain(|machine, _| wanted.contains_key(machine));
+        for (machine, node) in wanted {
+            if self.agents.lock().unwrap().contains_key(&machine) {
+                continue;
+            }
+            let Some(host) = self.host(&node, self.ends.get(*started).copied()) else { continue };
+            *started += 1;
+            let agent = Agent::start(&host, AT_ONCE);
+            self.agents.lock().unwrap().insert(machine, (host, agent));
+        }
+    }
+
+    /// A machine whose kubelet has this Node; `None` while its cluster has no kubeconfig.
+    fn host(&self, node: &str, end: Option<OffsetDateTime>) -> Option<Host> {
+        let secret = |name: &str, key: &str| {
+            let name = format!("{}-{name}", self.name);
+            Management(&self.cluster).secret_field(&name, key)
+        };
+        let admin: Value = serde_saphyr::from_str(&secret("kubeconfig", "value")?).ok()?;
+        let cluster = &admin["clusters"][0]["cluster"];
+        let authority = STANDARD.decode(cluster["certificate-authority-data"].as_str()?).ok()?;
+        let fixture = if self.external {
+            "rhel-control-plane-external-etcd"
+        } else {
+            "ubuntu-control-plane-stacked-etcd"
+        };
+        let host = Host::like(fixture);
+        host.write("etc/kubernetes/pki/ca.crt", &authority);
+        let leaf = |end| CertificateBuilder::leaf(&der(end)).pem();
+        host.write("etc/kubernetes/pki/apiserver.crt", leaf(end.unwrap_or_else(usual)));
+        let of_etcd = if self.external { &[] } else { OF_STACKED_ETCD };
+        for name in LEAVES.iter().chain(of_etcd) {
+            host.write(&format!("etc/kubernetes/pki/{name}"), leaf(usual()));
+        }
+        if self.external {
+            // KCP has it copied from the Secret of etcdadm-controller.
+            let pair = secret("apiserver-etcd-client", "tls.crt")?;
+            host.write("etc/kubernetes/pki/apiserver-etcd-client.crt", pair);
+        }
+        for name in KUBECONFIGS {
+            host.write(&format!("etc/kubernetes/{name}.conf"), embedded(&leaf(usual())));
+        }
+        kubeconfig(&host, cluster["server"].as_str()?);
+        let identity = Authority::new("kubernetes").client(&format!("system:node:{node}"), 2100);
+        rotate(&host, &identity, "1");
+        Some(host)
+    }
+}
+
+fn embedded(certificate: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
+         clusters: [{{name: k, cluster: {{server: 'https://127.0.0.1:6443'}}}}]\n\
+         contexts: [{{name: x, context: {{cluster: k, user: u}}}}]\n\
+         users: [{{name: u, user: {{client-certificate-data: {}}}}}]\n",
+        STANDARD.encode(certificate)
+    )
+}
