@@ -61,8 +61,7 @@ impl Kinds {
             }
             discovery::group(client, group).await.map(Some)
         };
-        let kind =
-            |group: &Option<ApiGroup>, kind: &str| Some(group.as_ref()?.recommended_kind(kind)?.0);
+        let kind = |group: &Option<ApiGroup>, kind: &str| served_kind(group.as_ref()?, kind);
         let core = of("cluster.x-k8s.io").await?;
         let control_plane = of("controlplane.cluster.x-k8s.io").await?;
         let bootstrap = of("bootstrap.cluster.x-k8s.io").await?;
@@ -81,6 +80,15 @@ impl Kinds {
             eks_anywhere: kind(&eks_anywhere, "Cluster"),
         }))
     }
+}
+
+/// Where a group serves a kind. That need not be in the version which the group prefers: EtcdadmConfig is
+/// served as v1beta1 beside KubeadmConfig as v1beta2 (etcdadm-bootstrap-provider `config/crd/bases`).
+fn served_kind(group: &ApiGroup, kind: &str) -> Option<ApiResource> {
+    let recommended = group.recommended_kind(kind);
+    let stable =
+        || group.resources_by_stability().into_iter().find(|(found, _)| found.kind == kind);
+    Some(recommended.or_else(stable)?.0)
 }
 
 /// Why a request failed, in words: the API server's own, where it said any.

@@ -172,6 +172,29 @@ fn the_plan_says_what_would_be_done_and_writes_nothing() {
     assert_eq!(Management(&cluster).get("Machine", "cp-1"), before);
 }
 
+/// Where EtcdadmConfig is served, it is not in the version that its group prefers: that is KubeadmConfig's.
+#[test]
+fn an_etcd_of_its_own_is_found_beside_newer_kinds_of_its_groups() {
+    let Some(assets) = assets() else { return };
+    let cluster = Cluster::start(&assets);
+    let folder = tempfile::tempdir().unwrap();
+    prod(&cluster);
+    let management = Management(&cluster);
+    let external = json!({ "etcd": { "external": { "endpoints": [] } } });
+    let external = json!({ "kubeadmConfigSpec": { "clusterConfiguration": external } });
+    management.patch("KubeadmControlPlane", "prod", &json!({ "spec": external }));
+    let etcd = json!({ "kind": "EtcdadmCluster", "name": "prod-etcd" });
+    let named = json!({ "spec": { "managedExternalEtcdRef": etcd } });
+    management.patch("Cluster", "prod", &named);
+    let object = json!({ "metadata": {}, "spec": { "replicas": 3 }, "status": { "ready": true } });
+    management.create("EtcdadmCluster", "prod-etcd", object);
+    annotate_cluster(&cluster, OPT_IN, &"7d".into());
+    let plan = program(&cluster, &folder).args(["plan", "-o", "json"]).output().unwrap();
+    let text = String::from_utf8(plan.stdout).unwrap();
+    assert!(text.contains("eksa-system"), "{text}");
+    assert!(!text.contains("etcd-unmanaged"), "{text}");
+}
+
 #[test]
 fn a_cluster_without_cluster_api_is_named_as_what_it_is() {
     let Some(assets) = assets() else { return };
