@@ -134,24 +134,40 @@ impl Reading<'_> {
         let Ok(pods) = pods.list(&ListParams::default().labels(CONTROLLER_LABEL)).await else {
             return EtcdController::default();
         };
-        let started = pods.items.iter().flat_map(|pod| {
-            let statuses = pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten());
-            statuses.filter_map(|container| {
-                container.state.as_ref()?.running.as_ref()?.started_at.as_ref().map(timestamp)
-            })
-        });
-        let created = pods.items.iter().filter_map(|pod| pod.metadata.creation_timestamp.as_ref());
-        let created = created.map(timestamp).max();
-        EtcdController {
-            started_at: started.min(),
-            may_restart: self.observer.may_restart_etcd_controller,
-            // Whoever evicted it: a pod as young as that was just started.
-            restarted_at: created,
-        }
+        controller(&pods.items, self.observer.may_restart_etcd_controller)
+    }
+}
+
+/// What its pods say. Where none is seen, none can be evicted: it runs somewhere else, or not at all.
+fn controller(pods: &[Pod], may_restart: bool) -> EtcdController {
+    let started = pods.iter().flat_map(|pod| {
+        let statuses = pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten());
+        statuses.filter_map(|container| {
+            container.state.as_ref()?.running.as_ref()?.started_at.as_ref().map(timestamp)
+        })
+    });
+    let created = pods.iter().filter_map(|pod| pod.metadata.creation_timestamp.as_ref());
+    EtcdController {
+        started_at: started.min(),
+        may_restart: may_restart && !pods.is_empty(),
+        // Whoever evicted it: a pod as young as that was just started.
+        restarted_at: created.map(timestamp).max(),
     }
 }
 
 /// The intent whose mark is among the commands.
 fn mark(commands: &[String]) -> Option<String> {
     commands.iter().find_map(|command| command.strip_prefix(MARK)).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_no_pod_is_seen_none_can_be_evicted() {
+        assert!(!controller(&[], true).may_restart);
+        assert!(controller(&[Pod::default()], true).may_restart);
+        assert!(!controller(&[Pod::default()], false).may_restart);
+    }
 }
