@@ -33,6 +33,8 @@ pub struct Parameters {
     pub urgent: i64,
     /// How far two clocks may be apart.
     pub skew: i64,
+    /// The least time between two restarts of etcdadm-controller: one serves all clusters.
+    pub restart_pause: i64,
 }
 
 const HOUR: i64 = 3_600;
@@ -59,6 +61,7 @@ impl Default for Parameters {
             expected_rollout: HOUR,
             urgent: 2 * DAY,
             skew: HOUR,
+            restart_pause: HOUR,
         }
     }
 }

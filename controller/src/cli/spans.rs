@@ -34,6 +34,8 @@ pub(super) struct Spans {
     urgent: Option<i64>,
     #[arg(long = "skew-seconds", hide = true, value_name = "SECONDS")]
     skew: Option<i64>,
+    #[arg(long = "restart-pause-seconds", hide = true, value_name = "SECONDS")]
+    restart_pause: Option<i64>,
 }
 
 impl Spans {
@@ -54,6 +56,7 @@ impl Spans {
             expected_rollout: self.expected_rollout.unwrap_or(usual.expected_rollout),
             urgent: self.urgent.unwrap_or(usual.urgent),
             skew: self.skew.unwrap_or(usual.skew),
+            restart_pause: self.restart_pause.unwrap_or(usual.restart_pause),
         }
     }
 }

@@ -11,9 +11,6 @@ use crate::parameters::DAY;
 /// How far the clock of etcdadm-controller's node may be from that of the API server.
 const SKEW: i64 = 300;
 
-/// It is restarted no more often than this: one restart serves all clusters.
-const RESTART_PAUSE: i64 = 3_600;
-
 /// Pairs that are remembered; a cluster gets about two a year.
 const PAIRS: usize = 20;
 
@@ -88,7 +85,7 @@ impl Case<'_> {
 
     /// Restarts etcdadm-controller, unless it was just restarted or would find half of an intent's marks.
     pub(super) fn restart(&self, etcd: &EtcdCluster, decision: &mut Decision) {
-        let lately = |at: Timestamp| at > self.ago(RESTART_PAUSE);
+        let lately = |at: Timestamp| at > self.ago(self.parameters.restart_pause);
         let restarted = etcd.controller.restarted_at.is_some_and(lately);
         let planned = |p: &super::Planned| p.action == Action::RestartEtcdController;
         if restarted || self.turn.marks_pending || decision.actions.iter().any(planned) {
