@@ -11,11 +11,11 @@ use tempfile::TempDir;
 use testkit::authority::Authority;
 use testkit::cluster::{Cluster, assets};
 use testkit::cluster_api::Management;
-use testkit::{Server, wait_up_to};
+use testkit::{Server, wait_for, wait_up_to};
 use time::OffsetDateTime;
 
 use crate::controller::{Controller, Spans};
-use crate::dates::usual;
+use crate::etcd_controller::EtcdController;
 use crate::etcd_hosts::EtcdHosts;
 use crate::managers::Managers;
 use crate::node_agents::NodeAgents;
@@ -50,13 +50,23 @@ impl Etcd {
     }
 }
 
+/// When certificates end of a cluster with an etcd of its own; the others when they usually do.
+#[derive(Debug, Default)]
+pub struct Ends {
+    /// Of the first machines of etcd, in the order in which they boot.
+    pub etcd: Vec<OffsetDateTime>,
+    /// Of the first machines of the control plane.
+    pub control_plane: Vec<OffsetDateTime>,
+    /// The client pair of etcdadm-controller.
+    pub client_pair: Option<OffsetDateTime>,
+}
+
 /// Everything, ended with this: first what acts, then what is acted on.
 pub struct Rig {
     /// What has happened.
     pub timeline: Timeline,
-    etcdadm: Vec<Server>,
-    _cluster_api: Vec<Server>,
-    managers: Managers,
+    etcd_controller: Option<EtcdController>,
+    _managers: Vec<Server>,
     cluster: Arc<Cluster>,
     kubeconfig: PathBuf,
     etcd: PathBuf,
@@ -79,20 +89,18 @@ impl Rig {
         definitions::install(&cluster, &programs.definitions());
         Management(&cluster).make_namespace();
         let managers = Managers::new(programs, folder.path(), &kubeconfig);
-        let cluster_api = managers.cluster_api();
-        let etcdadm = if external {
-            let bootstrap = managers.etcdadm_bootstrap_provider(cluster.port);
-            vec![managers.etcdadm_controller(), bootstrap]
-        } else {
-            Vec::new()
-        };
+        let managers = Arc::new(managers);
+        let mut servers = managers.cluster_api();
+        let etcd_controller = external.then(|| {
+            servers.push(managers.etcdadm_bootstrap_provider(cluster.port));
+            EtcdController::start(Arc::clone(&cluster), Arc::clone(&managers))
+        });
         let timeline = Timeline::start(Arc::clone(&cluster), etcd.kinds());
         let etcd = assets.join("etcd");
         Some(Self {
             timeline,
-            etcdadm,
-            _cluster_api: cluster_api,
-            managers,
+            etcd_controller,
+            _managers: servers,
             cluster,
             kubeconfig,
             etcd,
@@ -114,12 +122,8 @@ impl Rig {
         agents
     }
 
-    /// Makes the cluster with an etcd of its own, and waits until it is whole; dates as above.
-    pub fn external(
-        &self,
-        of_etcd: Vec<OffsetDateTime>,
-        of_control_plane: Vec<OffsetDateTime>,
-    ) -> (EtcdHosts, NodeAgents) {
+    /// Makes the cluster with an etcd of its own, and waits until it is whole.
+    pub fn external(&self, ends: Ends) -> (EtcdHosts, NodeAgents) {
         let authority = Authority::rsa("kubernetes");
         let (certificate, key) = (authority.pem(), authority.key_pem());
         // EC looks for its CA before it makes one. The in-memory provider wants the key in the other Secret,
@@ -129,9 +133,17 @@ impl Rig {
             self.secret(name, &pair);
         }
         let etcd = self.etcd.clone();
-        let hosts = EtcdHosts::start(Arc::clone(&self.cluster), authority, etcd, of_etcd);
+        let hosts = EtcdHosts::start(Arc::clone(&self.cluster), authority, etcd, ends.etcd);
         objects::external(self.management(), CLUSTER);
-        let agents = NodeAgents::start(Arc::clone(&self.cluster), CLUSTER, true, of_control_plane);
+        if let Some(end) = ends.client_pair {
+            wait_for("the client pair of etcdadm-controller", || {
+                self.management()
+                    .secret_field(&format!("{CLUSTER}-apiserver-etcd-client"), "tls.crt")
+            });
+            self.replace_client_pair(&hosts, end);
+        }
+        let agents =
+            NodeAgents::start(Arc::clone(&self.cluster), CLUSTER, true, ends.control_plane);
         self.control_plane_is_whole(&agents);
         (hosts, agents)
     }
@@ -148,6 +160,28 @@ impl Rig {
         let pair = etcd_pki::client(hosts.authority(), CLUSTER, not_after);
         let fields = [("tls.crt", pair.certificate.as_str()), ("tls.key", pair.key.as_str())];
         self.management().replace_secret(&format!("{CLUSTER}-apiserver-etcd-client"), &fields);
+    }
+
+    /// Has etcdadm-controller make the client pair anew, as the end of a rollout of etcd does, and waits for it
+    /// (etcdadm-controller `controllers/controller.go`, `EtcdCertificatesAvailable`).
+    pub fn refresh_client_pair(&self) {
+        self.timeline.act("had the client pair made anew");
+        let field = || {
+            let name = format!("{CLUSTER}-apiserver-etcd-client");
+            self.management().secret_field(&name, "tls.crt")
+        };
+        let before = field();
+        let mut conditions = self.etcdadm_cluster()["status"]["conditions"].clone();
+        for condition in conditions.as_array_mut().unwrap() {
+            if condition["type"] == "EtcdCertificatesAvailable" {
+                condition["status"] = "False".into();
+                condition["severity"] = "Info".into();
+                condition["reason"] = "Rig".into();
+            }
+        }
+        let name = format!("{CLUSTER}-etcd");
+        self.management().status("EtcdadmCluster", &name, &json!({ "conditions": conditions }));
+        wait_for("another client pair", || (field() != before).then_some(()));
     }
 
     fn control_plane_is_whole(&self, agents: &NodeAgents) {
@@ -191,15 +225,14 @@ impl Rig {
     }
 
     /// Ends etcdadm-controller as a crash does, and starts it anew.
-    pub fn restart_etcdadm_controller(&mut self) {
-        self.timeline.act("restarted etcdadm-controller");
-        self.etcdadm[0].kill();
-        self.etcdadm[0] = self.managers.etcdadm_controller();
+    pub fn crash_etcd_controller(&self) {
+        self.timeline.act("etcdadm-controller crashed");
+        self.etcd_controller.as_ref().unwrap().crash();
     }
 
-    /// When a certificate ends whose end no test chose, at the earliest.
-    pub fn usual_end(&self) -> OffsetDateTime {
-        usual()
+    /// How often etcdadm-controller was started.
+    pub fn starts_of_etcd_controller(&self) -> usize {
+        self.etcd_controller.as_ref().unwrap().starts()
     }
 }
 

@@ -18,6 +18,9 @@ const CLUSTER_API: [(&str, u16); 4] =
 /// minutes: KCP sees a date come into its window at such a time and no sooner.
 const SYNC_PERIOD: &str = "--sync-period=5s";
 
+/// How often etcdadm-controller looks whether a member is well; 30 where nothing is said.
+const HEALTH_CHECK_SECONDS: u8 = 10;
+
 /// Where the managers are started from.
 pub(crate) struct Managers {
     programs: Programs,
@@ -73,10 +76,11 @@ impl Managers {
         server
     }
 
-    /// Starts etcdadm-controller.
+    /// Starts etcdadm-controller, which removes a member that is not well for five looks in a row.
     pub(crate) fn etcdadm_controller(&self) -> Server {
         let mut command = self.command("etcdadm-controller");
         command.args(["--diagnostics-address=127.0.0.1:9465", "--insecure-diagnostics"]);
+        command.arg(format!("--healthcheck-interval={HEALTH_CHECK_SECONDS}"));
         started(Server::start("etcdadm-controller", command, &self.folder))
     }
 

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use rig::{CLUSTER, Etcd, Rig, Spans, in_days, rfc3339};
+use rig::{CLUSTER, Controller, Ends, Etcd, EtcdHosts, NodeAgents, Rig, Spans, in_days, rfc3339};
 use serde_json::{Value, from_str, json};
 use testkit::wait_up_to;
 
@@ -13,27 +13,62 @@ use crate::OPT_IN;
 const ROLLED: Duration = Duration::from_secs(720);
 
 /// Twenty of every manager's periods.
-const QUIET: Duration = Duration::from_secs(100);
+pub(crate) const QUIET: Duration = Duration::from_secs(100);
 
 /// So long from the start of a test its certificates become due: once the cluster is made.
-const UNTIL_DUE: i64 = 240;
+pub(crate) const UNTIL_DUE: i64 = 120;
 
 /// The rollout that our controller began, as it remembers it.
-fn intent(rig: &Rig) -> Option<Value> {
+pub(crate) fn intent(rig: &Rig) -> Option<Value> {
     let etcd = rig.etcdadm_cluster();
     from_str(etcd["metadata"]["annotations"]["expiryd.dev/intent"].as_str()?).ok()
 }
 
-/// Waits until what was there is replaced, of both kinds, and the rollout is closed.
-fn wait_for_the_end(rig: &Rig, old: &[Vec<String>; 2]) -> Value {
-    wait_up_to(ROLLED, "both to be replaced, and the end of the rollout", || {
-        let replaced = |etcd: bool| {
-            let now = rig.machines(etcd);
-            now.len() == 3 && now.iter().all(|machine| !old[usize::from(etcd)].contains(machine))
-        };
+/// The client certificate of etcdadm-controller.
+pub(crate) fn client_certificate(rig: &Rig) -> Option<String> {
+    let secret = format!("{CLUSTER}-apiserver-etcd-client");
+    rig.management().secret_field(&secret, "tls.crt")
+}
+
+/// A cluster with what works on it.
+pub(crate) struct Made {
+    pub(crate) hosts: EtcdHosts,
+    pub(crate) _agents: NodeAgents,
+    /// The Machines that were there first: the control plane's, and etcd's.
+    pub(crate) old: [Vec<String>; 2],
+}
+
+/// Makes a cluster that nobody opted in yet.
+pub(crate) fn made(rig: &Rig, ends: Ends) -> Made {
+    let (hosts, agents) = rig.external(ends);
+    Made { hosts, _agents: agents, old: [rig.machines(false), rig.machines(true)] }
+}
+
+/// Opts it in, with our controller at work.
+fn opted_in(rig: &Rig, spans: &Spans, flags: &[&str]) -> Controller {
+    let controller = rig.controller(spans, flags);
+    rig.annotate(OPT_IN, &json!("7d"));
+    controller
+}
+
+/// Whether three others stand in the place of all that were there.
+pub(crate) fn are_replaced(rig: &Rig, etcd: bool, made: &Made) -> bool {
+    let (now, old) = (rig.machines(etcd), &made.old[usize::from(etcd)]);
+    now.len() == 3 && now.iter().all(|machine| !old.contains(machine))
+}
+
+/// Waits until all is replaced, of both kinds, and the rollout is closed; then that nothing follows.
+pub(crate) fn both_are_rolled_once(rig: &Rig, made: &Made) -> Value {
+    let intent = wait_up_to(ROLLED, "both to be replaced, and the end of the rollout", || {
         let intent = intent(rig).filter(|intent| intent["closed"].is_string())?;
-        (replaced(false) && replaced(true)).then_some(intent)
-    })
+        (are_replaced(rig, false, made) && are_replaced(rig, true, made)).then_some(intent)
+    });
+    rig.timeline.act("all are replaced; now it has to be quiet");
+    thread::sleep(QUIET);
+    assert_eq!(rig.timeline.etcd_machines(), 6, "Machines of etcd");
+    assert_eq!(rig.timeline.control_plane_machines(), 6, "Machines of the control plane");
+    assert_eq!(made.hosts.running().len(), 3);
+    intent
 }
 
 #[test]
@@ -42,23 +77,58 @@ fn one_machine_of_etcd_that_is_due_has_all_of_it_and_the_control_plane_rolled_on
     let Some(rig) = Rig::start(Etcd::External) else { return };
     let spans = Spans::default();
     let due = in_days(7, spans.get("lead") + UNTIL_DUE);
-    let (hosts, _agents) = rig.external(vec![due], Vec::new());
-    let secret = format!("{CLUSTER}-apiserver-etcd-client");
-    let before = rig.management().secret_field(&secret, "tls.crt");
-    let old = [rig.machines(false), rig.machines(true)];
-    let _controller = rig.controller(&spans, &[]);
-    rig.annotate(OPT_IN, &json!("7d"));
-
-    let intent = wait_for_the_end(&rig, &old);
+    let made = made(&rig, Ends { etcd: vec![due], ..Ends::default() });
+    let before = client_certificate(&rig);
+    let _controller = opted_in(&rig, &spans, &[]);
+    let intent = both_are_rolled_once(&rig, &made);
     assert_eq!(intent["cause"], "machine-due");
     assert_eq!(intent["uids"].as_array().unwrap().len(), 3);
     let start = due - time::Duration::days(7) - time::Duration::seconds(spans.get("lead"));
     assert!(intent["at"].as_str() >= Some(rfc3339(start).as_str()), "{intent} is too early");
-    assert_ne!(rig.management().secret_field(&secret, "tls.crt"), before);
+    assert_ne!(client_certificate(&rig), before);
+}
 
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn a_client_pair_that_is_due_alone_has_etcd_rolled() {
+    let Some(rig) = Rig::start(Etcd::External) else { return };
+    let spans = Spans::default().with("restart-pause", 10);
+    let due = in_days(7, spans.get("lead") + UNTIL_DUE);
+    let made = made(&rig, Ends { client_pair: Some(due), ..Ends::default() });
+    let before = client_certificate(&rig);
+    let _controller = opted_in(&rig, &spans, &[]);
+    let intent = both_are_rolled_once(&rig, &made);
+    assert_eq!(intent["cause"], "secret-due");
+    assert_ne!(client_certificate(&rig), before);
+    // It held the old pair, which it would use beyond its end.
+    assert_eq!(rig.starts_of_etcd_controller(), 2);
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn a_client_pair_that_is_due_alone_is_made_anew_without_a_rollout_of_etcd_where_that_is_allowed() {
+    let Some(rig) = Rig::start(Etcd::External) else { return };
+    let spans = Spans::default().with("restart-pause", 10);
+    let due = in_days(7, spans.get("lead") + UNTIL_DUE);
+    let made = made(&rig, Ends { client_pair: Some(due), ..Ends::default() });
+    let _controller = opted_in(&rig, &spans, &["--refresh-secret"]);
+    wait_up_to(ROLLED, "three other machines of the control plane", || {
+        are_replaced(&rig, false, &made).then_some(())
+    });
     rig.timeline.act("all are replaced; now it has to be quiet");
     thread::sleep(QUIET);
-    assert_eq!(rig.timeline.etcd_machines(), 6);
-    assert_eq!(rig.timeline.control_plane_machines(), 6);
-    assert_eq!(hosts.running().len(), 3);
+    assert_eq!(rig.timeline.etcd_machines(), 3, "Machines of etcd");
+    assert_eq!(rig.timeline.control_plane_machines(), 6, "Machines of the control plane");
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn where_both_are_due_at_once_the_control_plane_is_rolled_once() {
+    let Some(rig) = Rig::start(Etcd::External) else { return };
+    let spans = Spans::default();
+    let due = in_days(7, spans.get("lead") + UNTIL_DUE);
+    let ends = Ends { etcd: vec![due; 3], control_plane: vec![due; 3], client_pair: None };
+    let made = made(&rig, ends);
+    let _controller = opted_in(&rig, &spans, &[]);
+    both_are_rolled_once(&rig, &made);
 }

@@ -2,7 +2,10 @@
 //! `cargo build && cargo test -p rig -- --ignored --test-threads 1`, with the folders that rig/build prints.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails so")]
 
+mod client_pair;
+mod crashes;
 mod external;
+mod people;
 mod stacked;
 
 /// The annotation of a Cluster that opts it in, with days.

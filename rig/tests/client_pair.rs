@@ -1,0 +1,65 @@
+//! The client pair that etcdadm-controller keeps in memory: once it ends, members that are well are removed.
+
+use std::thread;
+use std::time::Duration;
+
+use rig::{Ends, Etcd, Rig, Spans, in_days, now};
+use serde_json::json;
+use testkit::wait_up_to;
+
+use crate::OPT_IN;
+use crate::external::{Made, made};
+
+/// How long the pair is good for.
+const GOOD_FOR: i64 = 150;
+
+/// In which a member is taken for failed, and removed, twice and more.
+const LOOKED_AT: Duration = Duration::from_secs(240);
+
+/// A cluster whose etcdadm-controller holds a pair that ends soon, while the Secret has another one.
+fn holding_an_old_pair(rig: &Rig, meanwhile: impl FnOnce()) -> Made {
+    let end = in_days(0, GOOD_FOR);
+    let made = made(rig, Ends { client_pair: Some(end), ..Ends::default() });
+    meanwhile();
+    rig.refresh_client_pair();
+    wait_up_to(Duration::from_secs(200), "the end of the old pair", || (now() > end).then_some(()));
+    rig.timeline.act("the old pair has ended");
+    // Kept-alive connections go on; a new one needs a pair that is good.
+    for member in made.hosts.running() {
+        rig.timeline.act(&format!("restarted the etcd of {member}"));
+        made.hosts.restart(&member);
+        break;
+    }
+    made
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn without_us_members_that_are_well_are_removed_without_end() {
+    let Some(rig) = Rig::start(Etcd::External) else { return };
+    let _made = holding_an_old_pair(&rig, || ());
+    wait_up_to(LOOKED_AT, "two members to be removed", || {
+        (rig.timeline.etcd_machines() >= 5).then_some(())
+    });
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn with_us_it_is_restarted_in_time_and_every_member_stays() {
+    let Some(rig) = Rig::start(Etcd::External) else { return };
+    // Held, so that nothing but what saves members is done.
+    let mut controller = None;
+    let _made = holding_an_old_pair(&rig, || {
+        rig.annotate("expiryd.dev/hold", &json!("true"));
+        rig.annotate(OPT_IN, &json!("7d"));
+        let spans = Spans::default().with("restart-pause", 10);
+        controller = Some(rig.controller(&spans, &[]));
+        wait_up_to(Duration::from_secs(20), "the old pair to be written down", || {
+            let etcd = rig.etcdadm_cluster();
+            etcd["metadata"]["annotations"]["expiryd.dev/etcd-client-pairs"].as_str().map(|_| ())
+        });
+    });
+    thread::sleep(LOOKED_AT);
+    assert_eq!(rig.timeline.etcd_machines(), 3);
+    assert_eq!(rig.starts_of_etcd_controller(), 2);
+}

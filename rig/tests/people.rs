@@ -1,0 +1,96 @@
+//! What people say goes before what is due.
+
+use std::thread;
+use std::time::Duration;
+
+use rig::{CLUSTER, Etcd, Rig, Spans, in_days, rfc3339};
+use serde_json::{Value, json};
+use testkit::wait_up_to;
+
+use crate::OPT_IN;
+
+const EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
+const PUBLISHED: &str = "expiryd.dev/published";
+
+/// What the replacement of three machines may take.
+const ROLLED: Duration = Duration::from_secs(300);
+
+/// Six periods of KCP's.
+const QUIET: Duration = Duration::from_secs(30);
+
+/// What the Machines of the control plane have of ours, or of Cluster API's key.
+fn dates(rig: &Rig) -> Vec<Value> {
+    let one = |name: &String| rig.management().annotations(name)[EXPIRY].clone();
+    rig.machines(false).iter().map(one).collect()
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn a_hold_and_a_pause_stop_it_until_they_are_lifted() {
+    let Some(rig) = Rig::start(Etcd::Stacked) else { return };
+    // Due while it is held, and later than any of them is made: otherwise it would be born due.
+    let _agents = rig.stacked(vec![in_days(7, 120); 3]);
+    rig.annotate("expiryd.dev/hold", &json!("true"));
+    let _controller = rig.controller(&Spans::default(), &[]);
+    rig.annotate(OPT_IN, &json!("7d"));
+    thread::sleep(QUIET);
+    assert_eq!(dates(&rig), [Value::Null, Value::Null, Value::Null], "held");
+    let pause = |paused: bool| {
+        rig.timeline.act(&format!("set paused={paused}"));
+        rig.management().patch("Cluster", CLUSTER, &json!({ "spec": { "paused": paused } }));
+    };
+    pause(true);
+    rig.annotate("expiryd.dev/hold", &Value::Null);
+    thread::sleep(QUIET);
+    assert_eq!(dates(&rig), [Value::Null, Value::Null, Value::Null], "paused");
+    pause(false);
+    wait_up_to(ROLLED, "six machines", || {
+        (rig.timeline.control_plane_machines() == 6 && rig.machines(false).len() == 3).then_some(())
+    });
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn the_date_of_a_person_stays() {
+    let Some(rig) = Rig::start(Etcd::Stacked) else { return };
+    let _agents = rig.stacked(vec![in_days(7, 120); 3]);
+    let machine = rig.machines(false).remove(0);
+    let later = json!(rfc3339(in_days(300, 0)));
+    let patch = json!({ "metadata": { "annotations": { EXPIRY: later } } });
+    rig.management().patch("Machine", &machine, &patch);
+    let _controller = rig.controller(&Spans::default(), &[]);
+    rig.annotate(OPT_IN, &json!("7d"));
+    wait_up_to(ROLLED, "two other machines", || {
+        let left = rig.machines(false);
+        (rig.timeline.control_plane_machines() == 5 && left.len() == 3).then_some(())
+    });
+    thread::sleep(QUIET);
+    let annotations = rig.management().annotations(&machine);
+    assert_eq!((&annotations[EXPIRY], &annotations[PUBLISHED]), (&later, &Value::Null));
+    assert_eq!(rig.timeline.control_plane_machines(), 5);
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn who_opts_out_halfway_has_everything_of_ours_taken_back_once_it_is_at_rest() {
+    let Some(rig) = Rig::start(Etcd::Stacked) else { return };
+    let _agents = rig.stacked(vec![in_days(7, 120); 3]);
+    let _controller = rig.controller(&Spans::default(), &[]);
+    rig.annotate(OPT_IN, &json!("7d"));
+    wait_up_to(ROLLED, "the first other machine", || {
+        (rig.timeline.control_plane_machines() == 4).then_some(())
+    });
+    rig.annotate(OPT_IN, &Value::Null);
+    wait_up_to(ROLLED, "nothing of ours", || {
+        let control_plane = rig.control_plane();
+        let none = rig.machines(false).iter().all(|machine| {
+            let annotations = rig.management().annotations(machine);
+            annotations[EXPIRY].is_null() && annotations[PUBLISHED].is_null()
+        });
+        (none && control_plane["spec"]["rollout"]["before"].is_null()).then_some(())
+    });
+    assert_eq!(rig.machines(false).len(), 3);
+    let before = rig.timeline.control_plane_machines();
+    thread::sleep(QUIET);
+    assert_eq!(rig.timeline.control_plane_machines(), before);
+}
