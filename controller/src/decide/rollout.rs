@@ -47,7 +47,11 @@ impl Case<'_> {
         }
         let enough = after(self.now, self.parameters.rollout);
         if self.held_until(etcd).is_none_or(|held| held <= enough) {
-            if etcd.controller.may_restart {
+            let newest = etcd.secret.as_ref().map(|secret| secret.not_after);
+            if newest.is_some_and(|newest| newest <= enough) {
+                // After a restart it would hold the same one.
+                decision.act(Action::RefreshSecret, Reason::EtcdDue);
+            } else if etcd.controller.may_restart {
                 self.restart(etcd, decision);
             } else {
                 decision.find(Guard::StalePair);

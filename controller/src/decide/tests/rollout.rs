@@ -97,6 +97,17 @@ fn a_rollout_is_written_down_before_anything_else() {
 }
 
 #[test]
+fn where_the_secrets_own_pair_would_end_in_mid_rollout_it_is_made_anew_first() {
+    let mut facts = due();
+    let etcd = etcd(&mut facts);
+    etcd.pairs[0].not_after = hours(4);
+    etcd.secret = Some(SecretPair { sha256: "one".to_owned(), not_after: hours(4) });
+    let decision = decided(&facts);
+    assert_eq!(actions(&decision), [Action::RefreshSecret]);
+    assert!(!decision.etcd_rolling);
+}
+
+#[test]
 fn a_day_before_it_is_due_nothing_is_begun() {
     let mut facts = due();
     for machine in &mut etcd(&mut facts).machines {
@@ -189,11 +200,14 @@ fn e8_the_secret_alone_can_be_refreshed_alone() {
 fn e9_nothing_is_begun_with_a_pair_that_ends_before_the_rollout_can_be_over() {
     let mut facts = due();
     etcd(&mut facts).pairs[0].not_after = hours(4);
-    etcd(&mut facts).secret.as_mut().unwrap().not_after = hours(4);
+    let newer = ClientPair { sha256: "two".to_owned(), not_after: day(365), first_seen: NOW };
+    etcd(&mut facts).pairs.push(newer);
+    etcd(&mut facts).secret = Some(SecretPair { sha256: "two".to_owned(), not_after: day(365) });
     assert_eq!(actions(&decided(&facts)), [Action::RestartEtcdController]);
     etcd(&mut facts).controller.may_restart = false;
     let decision = decided(&facts);
-    assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["stale-pair".to_owned()]));
+    assert_eq!(actions(&decision), [Action::SkipHealthChecks(true)]);
+    assert_eq!(findings(&decision), ["stale-pair"]);
     // Without a Secret nothing is known of the pair.
     etcd(&mut facts).secret = None;
     etcd(&mut facts).pairs.clear();
