@@ -44,7 +44,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Work, in the management cluster.
-    Run(Work),
+    Run(Box<Work>),
     /// Show every cluster and what would be done about it, and write nothing.
     Plan(plan::Plan),
 }
@@ -138,7 +138,7 @@ pub fn main() -> ExitCode {
     };
     runtime.block_on(async {
         match arguments.command {
-            Command::Run(run) => work(run).await,
+            Command::Run(run) => work(*run).await,
             Command::Plan(plan) => plan::plan(plan).await,
         }
     })

@@ -33,6 +33,8 @@ pub struct Parameters {
     pub urgent: i64,
     /// How far two clocks may be apart.
     pub skew: i64,
+    /// How far the clock of etcdadm-controller's node may be from that of the API server.
+    pub node_skew: i64,
     /// The least time between two restarts of etcdadm-controller: one serves all clusters.
     pub restart_pause: i64,
 }
@@ -61,6 +63,7 @@ impl Default for Parameters {
             expected_rollout: HOUR,
             urgent: 2 * DAY,
             skew: HOUR,
+            node_skew: 300,
             restart_pause: HOUR,
         }
     }

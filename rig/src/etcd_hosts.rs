@@ -1,4 +1,4 @@
-//! Infrastructure for etcd's machines: for each EtcdHostMachine that a Machine owns and has bootstrap data
+//! Infrastructure for etcd's machines: for each `EtcdHostMachine` that a Machine owns and has bootstrap data
 //! for, a machine; and none any more once it is gone.
 //!
 //! It keeps Cluster API's contract of v1beta1 for infrastructure machines: providerID, addresses, ready.
@@ -67,7 +67,7 @@ impl EtcdHosts {
         Self { shared, worker: Some(worker) }
     }
 
-    /// The members that run now, by the EtcdHostMachine's name.
+    /// The members that run now, by the `EtcdHostMachine`'s name.
     pub fn running(&self) -> Vec<String> {
         self.shared.members.lock().unwrap().keys().cloned().collect()
     }

@@ -27,7 +27,7 @@ use crate::{definitions, etcd_pki, network, objects};
 pub const CLUSTER: &str = "prod";
 
 /// What a cluster may take until its machines are there.
-const MADE: Duration = Duration::from_secs(300);
+const MADE: Duration = Duration::from_mins(5);
 
 /// Where a cluster's etcd is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::external::{Made, made};
 const GOOD_FOR: i64 = 150;
 
 /// In which a member is taken for failed, and removed, twice and more.
-const LOOKED_AT: Duration = Duration::from_secs(240);
+const LOOKED_AT: Duration = Duration::from_mins(4);
 
 /// A cluster whose etcdadm-controller holds a pair that ends soon, while the Secret has another one.
 fn holding_an_old_pair(rig: &Rig, meanwhile: impl FnOnce()) -> Made {
@@ -52,7 +52,7 @@ fn with_us_it_is_restarted_in_time_and_every_member_stays() {
     let _made = holding_an_old_pair(&rig, || {
         rig.annotate("expiryd.dev/hold", &json!("true"));
         rig.annotate(OPT_IN, &json!("7d"));
-        let spans = Spans::default().with("restart-pause", 10);
+        let spans = Spans::default().with("node-skew", 10).with("restart-pause", 20);
         controller = Some(rig.controller(&spans, &[]));
         wait_up_to(Duration::from_secs(20), "the old pair to be written down", || {
             let etcd = rig.etcdadm_cluster();

@@ -10,7 +10,7 @@ use testkit::wait_up_to;
 use crate::OPT_IN;
 
 /// What a rollout of etcd, and then of the control plane, may take.
-const ROLLED: Duration = Duration::from_secs(720);
+const ROLLED: Duration = Duration::from_mins(12);
 
 /// Twenty of every manager's periods.
 pub(crate) const QUIET: Duration = Duration::from_secs(100);
@@ -92,7 +92,7 @@ fn one_machine_of_etcd_that_is_due_has_all_of_it_and_the_control_plane_rolled_on
 #[ignore = "takes minutes, and the programs of rig/build"]
 fn a_client_pair_that_is_due_alone_has_etcd_rolled() {
     let Some(rig) = Rig::start(Etcd::External) else { return };
-    let spans = Spans::default().with("restart-pause", 10);
+    let spans = Spans::default().with("node-skew", 10).with("restart-pause", 20);
     let due = in_days(7, spans.get("lead") + UNTIL_DUE);
     let made = made(&rig, Ends { client_pair: Some(due), ..Ends::default() });
     let before = client_certificate(&rig);
@@ -108,7 +108,7 @@ fn a_client_pair_that_is_due_alone_has_etcd_rolled() {
 #[ignore = "takes minutes, and the programs of rig/build"]
 fn a_client_pair_that_is_due_alone_is_made_anew_without_a_rollout_of_etcd_where_that_is_allowed() {
     let Some(rig) = Rig::start(Etcd::External) else { return };
-    let spans = Spans::default().with("restart-pause", 10);
+    let spans = Spans::default().with("node-skew", 10).with("restart-pause", 20);
     let due = in_days(7, spans.get("lead") + UNTIL_DUE);
     let made = made(&rig, Ends { client_pair: Some(due), ..Ends::default() });
     let _controller = opted_in(&rig, &spans, &["--refresh-secret"]);

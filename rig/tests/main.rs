@@ -5,6 +5,7 @@
 mod client_pair;
 mod crashes;
 mod external;
+mod liars;
 mod people;
 mod stacked;
 

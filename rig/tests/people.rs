@@ -13,7 +13,7 @@ const EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
 const PUBLISHED: &str = "expiryd.dev/published";
 
 /// What the replacement of three machines may take.
-const ROLLED: Duration = Duration::from_secs(300);
+const ROLLED: Duration = Duration::from_mins(5);
 
 /// Six periods of KCP's.
 const QUIET: Duration = Duration::from_secs(30);

@@ -9,7 +9,7 @@ use testkit::wait_up_to;
 use crate::OPT_IN;
 
 /// What the replacement of three machines may take.
-const ROLLED: Duration = Duration::from_secs(300);
+const ROLLED: Duration = Duration::from_mins(5);
 
 /// Twenty of KCP's periods.
 const QUIET: Duration = Duration::from_secs(100);

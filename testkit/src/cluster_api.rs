@@ -134,6 +134,13 @@ impl Management<'_> {
         self.merge(&format!("{}/{name}", Self::path(kind)), patch)
     }
 
+    /// The same with one that may be gone by then.
+    pub fn try_patch(&self, kind: &str, name: &str, patch: &Value) -> bool {
+        let path = format!("{}/{name}", Self::path(kind));
+        let answer = self.0.ask_as(&As::Admin, "PATCH", &path, MERGE, patch);
+        answer.is_some_and(|(status, _)| status == 200)
+    }
+
     /// Merges this into its status.
     pub fn status(&self, kind: &str, name: &str, status: &Value) -> Value {
         let path = format!("{}/{name}/status", Self::path(kind));

@@ -34,6 +34,8 @@ pub(super) struct Spans {
     urgent: Option<i64>,
     #[arg(long = "skew-seconds", hide = true, value_name = "SECONDS")]
     skew: Option<i64>,
+    #[arg(long = "node-skew-seconds", hide = true, value_name = "SECONDS")]
+    node_skew: Option<i64>,
     #[arg(long = "restart-pause-seconds", hide = true, value_name = "SECONDS")]
     restart_pause: Option<i64>,
 }
@@ -56,6 +58,7 @@ impl Spans {
             expected_rollout: self.expected_rollout.unwrap_or(usual.expected_rollout),
             urgent: self.urgent.unwrap_or(usual.urgent),
             skew: self.skew.unwrap_or(usual.skew),
+            node_skew: self.node_skew.unwrap_or(usual.node_skew),
             restart_pause: self.restart_pause.unwrap_or(usual.restart_pause),
         }
     }

@@ -8,16 +8,18 @@ use crate::facts::EtcdCluster;
 use crate::memory::ClientPair;
 use crate::parameters::DAY;
 
-/// How far the clock of etcdadm-controller's node may be from that of the API server.
-const SKEW: i64 = 300;
-
 /// Pairs that are remembered; a cluster gets about two a year.
 const PAIRS: usize = 20;
 
 /// Until when the pair that etcdadm-controller holds can be relied upon: the earliest end among the pairs
-/// that the Secret has had since it was started, or ever, where nobody saw it start.
-pub fn held_until(pairs: &[ClientPair], started_at: Option<Timestamp>) -> Option<Timestamp> {
-    let since = started_at.map(|started| before(started, SKEW));
+/// that the Secret has had since it was started, or ever, where nobody saw it start. The clocks may be so many
+/// seconds apart.
+pub fn held_until(
+    pairs: &[ClientPair],
+    started_at: Option<Timestamp>,
+    skew: i64,
+) -> Option<Timestamp> {
+    let since = started_at.map(|started| before(started, skew));
     let replaced = pairs.iter().skip(1).map(|next| Some(next.first_seen)).chain([None]);
     let had = pairs.iter().zip(replaced).filter(|(_, replaced)| match (since, replaced) {
         (Some(since), Some(replaced)) => *replaced >= since,
@@ -44,7 +46,7 @@ impl Case<'_> {
 
     /// Until when the pair that it holds can be relied upon.
     pub(super) fn held_until(&self, etcd: &EtcdCluster) -> Option<Timestamp> {
-        held_until(&self.pairs(etcd), etcd.controller.started_at)
+        held_until(&self.pairs(etcd), etcd.controller.started_at, self.parameters.node_skew)
     }
 
     /// Remembers the Secret's pairs, and has etcdadm-controller take the new one before the old one ends.
@@ -55,6 +57,8 @@ impl Case<'_> {
         }
         let (pairs, held) = (self.pairs(etcd), self.held_until(etcd));
         let newest = etcd.secret.as_ref().map(|secret| secret.not_after);
+        let skew = self.parameters.node_skew;
+        let settled = pairs.last().is_none_or(|newest| newest.first_seen < self.ago(skew));
         let near = after(self.now, self.opt_in.window().max(7 * DAY) + self.parameters.lead);
         let stale =
             held.filter(|held| newest.is_some_and(|newest| *held < newest) && *held <= near);
@@ -68,7 +72,13 @@ impl Case<'_> {
             decision.act(Action::RecordPairs(pairs), Reason::PairChanged);
         }
         match stale {
-            Some(_) if etcd.controller.may_restart => self.restart(etcd, decision),
+            // So soon after another pair a start could not be told from one before it, and would be followed
+            // by another.
+            Some(held) if etcd.controller.may_restart => {
+                if settled || held <= self.within(skew) {
+                    self.restart(etcd, decision);
+                }
+            }
             Some(held) => {
                 decision.find(Guard::StalePair);
                 let soon = held <= after(self.now, self.parameters.lead);

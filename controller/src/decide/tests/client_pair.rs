@@ -20,17 +20,17 @@ fn holding(ends: i64) -> Facts {
 #[test]
 fn it_holds_the_earliest_of_the_pairs_that_the_secret_has_had_since_it_started() {
     let pairs = [pair("a", 5, -400), pair("b", 100, -200), pair("c", 300, -30)];
-    let held = |started: Option<i64>| held_until(&pairs, started.map(day)).unwrap();
+    let held = |started: Option<i64>| held_until(&pairs, started.map(day), 300).unwrap();
     assert_eq!(held(Some(-10)), day(300));
     assert_eq!(held(Some(-31)), day(100));
     assert_eq!(held(Some(-201)), day(5));
     assert_eq!(held(Some(-500)), day(5), "the first pair ever seen counts as held");
     assert_eq!(held(None), day(5));
-    assert_eq!(held_until(&[], None), None);
+    assert_eq!(held_until(&[], None, 300), None);
     // Five minutes for clocks that differ.
     let started = |seconds| Some(Timestamp::from_unix(day(-30).unix() + seconds));
-    assert_eq!(held_until(&pairs, started(300)), Some(day(100)));
-    assert_eq!(held_until(&pairs, started(301)), Some(day(300)));
+    assert_eq!(held_until(&pairs, started(300), 300), Some(day(100)));
+    assert_eq!(held_until(&pairs, started(301), 300), Some(day(300)));
 }
 
 #[test]
@@ -72,6 +72,23 @@ fn it_is_not_restarted_twice_in_an_hour_nor_between_a_mark_and_its_nudge() {
     let turn = Turn { marks_pending: true, ..MY_TURN };
     let decision = decide(&facts, &Parameters::default(), turn, NOW);
     assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["stale-pair".to_owned()]));
+}
+
+#[test]
+fn one_restart_is_enough_so_it_waits_until_the_start_can_be_told_from_one_before_the_new_pair() {
+    let mut facts = holding(8);
+    let seen = |seconds: i64| Timestamp::from_unix(NOW.unix() - seconds);
+    etcd(&mut facts).pairs[1].first_seen = seen(300);
+    assert_eq!(actions(&decided(&facts)), []);
+    etcd(&mut facts).pairs[1].first_seen = seen(301);
+    assert_eq!(actions(&decided(&facts)), [Action::RestartEtcdController]);
+    // Once restarted it holds the new one.
+    etcd(&mut facts).controller.started_at = Some(NOW);
+    assert_eq!(actions(&decided(&facts)), []);
+    // It does not wait for so long that the old one ends.
+    let mut facts = holding(0);
+    etcd(&mut facts).pairs[1].first_seen = NOW;
+    assert_eq!(actions(&decided(&facts)), [Action::RestartEtcdController]);
 }
 
 #[test]
