@@ -1,6 +1,7 @@
 //! KubeadmControlPlane's controller as a model, with EKS Anywhere's patches: one call of its reconcile
 //! (`controlplane/kubeadm/internal/controllers/controller.go`).
 
+use expiryd_api::Timestamp;
 use expiryd_controller::memory::Published;
 
 use crate::world::{ControlPlaneMachine, DAY, World};
@@ -118,7 +119,7 @@ fn is_outdated(world: &World, machine: &ControlPlaneMachine) -> bool {
     let control_plane = &world.control_plane;
     let annotated = match &machine.published {
         Published::Ours(record) => Some(record.date.unix()),
-        Published::Foreign(date) => date.map(|date| date.unix()),
+        Published::Foreign(date) => date.map(Timestamp::unix),
         Published::Nothing | Published::Lost(_) => None,
     };
     let date = annotated.or(machine.own);

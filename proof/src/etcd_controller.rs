@@ -75,10 +75,10 @@ fn spec(etcd: &mut Etcd, now: i64, id: u16) -> Reconciled {
         }
         let fresh =
             etcd.owned().filter(|machine| !needs(machine)).max_by_key(|machine| machine.born);
-        if let Some(fresh) = fresh.filter(|_| etcd.spec_up_to_date == Some(false)) {
-            if fresh.born + MEMBER_READY > now || !etcd.answers(fresh, now) {
-                return Reconciled::Waits;
-            }
+        let is_ready =
+            |fresh: &EtcdMachine| fresh.born + MEMBER_READY <= now && etcd.answers(fresh, now);
+        if etcd.spec_up_to_date == Some(false) && fresh.is_some_and(|fresh| !is_ready(fresh)) {
+            return Reconciled::Waits;
         }
         etcd.spec_up_to_date = Some(false);
         etcd.certificates_available = false;

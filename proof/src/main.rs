@@ -1,6 +1,8 @@
 //! `proof search [WORD]`: goes through the scenarios with this word in their name, or all, and prints states,
 //! time and what was found.
 
+#![allow(clippy::print_stdout, reason = "it is a program for whoever reads what it finds")]
+
 use std::process::ExitCode;
 use std::time::Instant;
 

@@ -105,8 +105,8 @@ fn scenario(name: &'static str, world: World, left: Budget) -> Scenario {
     let asked =
         usize::from(left.upgrades) + usize::from(world.control_plane.rollout_after.is_some());
     let most = (members, (members.max(1) + asked) * CONTROL_PLANE);
-    let instances = [Instance::default(), Instance::default()];
-    let state = State { world, instances, left, is_quiet: false };
+    let (first, second) = (Instance::default(), Instance::default());
+    let state = State { world, first, second, left, is_quiet: false };
     Scenario { name, state, sight: |_| {}, expected: None, most, renews: true, settle_one_of: 64 }
 }
 

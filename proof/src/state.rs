@@ -28,21 +28,32 @@ pub struct Budget {
 pub struct State {
     /// The world.
     pub world: World,
-    /// Two instances, the second of which may take over.
-    pub instances: [Instance; 2],
+    /// The instance that leads.
+    pub first: Instance,
+    /// One that may take over.
+    pub second: Instance,
     /// What may come yet.
     pub left: Budget,
     /// Whether the first instance has looked at all since it crashed, and found nothing to do.
     pub is_quiet: bool,
 }
 
+/// One of the two instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// The one that leads at the beginning.
+    First,
+    /// The other.
+    Second,
+}
+
 /// What may come next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Event {
     /// An instance reads, decides or writes once.
-    Step(usize),
+    Step(Who),
     /// An instance ends, and starts again knowing nothing.
-    Crash(usize),
+    Crash(Who),
     /// etcdadm-controller reconciles.
     Etcd,
     /// The same, and it is killed before it writes its own status.
@@ -77,13 +88,13 @@ pub type Sight = fn(&mut Facts);
 impl State {
     /// Events that may come, those alone that change something.
     pub fn events(&self) -> Vec<Event> {
-        let mut events = vec![Event::Step(0), Event::Etcd, Event::ControlPlane];
-        if self.left.looks_of_second > 0 || !self.instances[1].is_idle() {
-            events.push(Event::Step(1));
+        let mut events = vec![Event::Step(Who::First), Event::Etcd, Event::ControlPlane];
+        if self.left.looks_of_second > 0 || !self.second.is_idle() {
+            events.push(Event::Step(Who::Second));
         }
-        for (i, instance) in self.instances.iter().enumerate() {
+        for (who, instance) in [(Who::First, &self.first), (Who::Second, &self.second)] {
             if self.left.crashes > 0 && instance.has_plan() {
-                events.push(Event::Crash(i));
+                events.push(Event::Crash(who));
             }
         }
         if self.left.kills > 0 {
@@ -120,22 +131,24 @@ impl State {
         let mut effect = Effect::Any;
         let mut author = None;
         match event {
-            Event::Step(i) => {
-                let was_idle = self.instances[i].is_idle();
-                if i == 1 && was_idle {
-                    next.left.looks_of_second -= 1;
-                    next.instances[0].lose_lease();
-                }
-                let object = next.instances[i].step(&mut next.world, parameters, sight);
-                author = object.map(|object| (i, object));
-                if i == 0 {
-                    next.is_quiet = !was_idle && object.is_none() && next.instances[0].is_idle();
-                }
+            Event::Step(Who::First) => {
+                let was_idle = self.first.is_idle();
+                let object = next.first.step(&mut next.world, parameters, sight);
+                author = object.map(|object| (Who::First, object));
+                next.is_quiet = !was_idle && object.is_none() && next.first.is_idle();
             }
-            Event::Crash(i) => {
+            Event::Step(Who::Second) => {
+                if self.second.is_idle() {
+                    next.left.looks_of_second -= 1;
+                    next.first.lose_lease();
+                }
+                let object = next.second.step(&mut next.world, parameters, sight);
+                author = object.map(|object| (Who::Second, object));
+            }
+            Event::Crash(who) => {
                 next.left.crashes -= 1;
-                next.instances[i] = Instance::default();
-                next.is_quiet &= i != 0;
+                *next.instance(who) = Instance::default();
+                next.is_quiet &= who != Who::First;
             }
             Event::Etcd => {
                 if etcd_controller::reconcile(&mut next.world) == Reconciled::LetGo {
@@ -151,7 +164,8 @@ impl State {
             }
             Event::Up(id) => {
                 up(&mut next.world, id);
-                next.instances.iter_mut().for_each(|instance| instance.grow_old(id));
+                next.first.grow_old(id);
+                next.second.grow_old(id);
             }
             Event::Gone(id) => gone(&mut next.world, id),
             Event::Upgrade => {
@@ -161,19 +175,27 @@ impl State {
             Event::Time => {
                 next.left.steps -= 1;
                 next.world.now += STEP;
-                next.instances.iter_mut().for_each(|instance| instance.grow_old(Id::MAX));
+                next.first.grow_old(Id::MAX);
+                next.second.grow_old(Id::MAX);
             }
         }
         next.notice(&self.world, author);
         (next, effect)
     }
 
+    const fn instance(&mut self, who: Who) -> &mut Instance {
+        match who {
+            Who::First => &mut self.first,
+            Who::Second => &mut self.second,
+        }
+    }
+
     /// Has the instances know what changed beneath them; whoever wrote knows what it wrote to.
-    fn notice(&mut self, before: &World, author: Option<(usize, Object)>) {
+    fn notice(&mut self, before: &World, author: Option<(Who, Object)>) {
         for object in changes(before, &self.world) {
-            for (i, instance) in self.instances.iter_mut().enumerate() {
-                if author != Some((i, object)) {
-                    instance.notice(object);
+            for who in [Who::First, Who::Second] {
+                if author != Some((who, object)) {
+                    self.instance(who).notice(object);
                 }
             }
         }

@@ -25,11 +25,9 @@ fn holding_an_old_pair(rig: &Rig, meanwhile: impl FnOnce()) -> Made {
     wait_up_to(Duration::from_secs(200), "the end of the old pair", || (now() > end).then_some(()));
     rig.timeline.act("the old pair has ended");
     // Kept-alive connections go on; a new one needs a pair that is good.
-    for member in made.hosts.running() {
-        rig.timeline.act(&format!("restarted the etcd of {member}"));
-        made.hosts.restart(&member);
-        break;
-    }
+    let member = made.hosts.running().swap_remove(0);
+    rig.timeline.act(&format!("restarted the etcd of {member}"));
+    made.hosts.restart(&member);
     made
 }
 

@@ -70,9 +70,9 @@ mod tests {
 
     /// A kubeconfig with these users, each by its fields.
     fn of_users(users: &[String]) -> Contents {
-        let users: String =
+        let users: Vec<_> =
             users.iter().map(|fields| format!("- name: x\n  user: {{{fields}}}\n")).collect();
-        let text = format!("apiVersion: v1\nkind: Config\nusers:\n{users}");
+        let text = format!("apiVersion: v1\nkind: Config\nusers:\n{}", users.concat());
         read(&HostPath::new("/etc/kubernetes/admin.conf").unwrap(), text.as_bytes())
     }
 

@@ -74,11 +74,8 @@ impl Case<'_> {
         match stale {
             // So soon after another pair a start could not be told from one before it, and would be followed
             // by another.
-            Some(held) if etcd.controller.may_restart => {
-                if settled || held <= self.within(skew) {
-                    self.restart(etcd, decision);
-                }
-            }
+            Some(held) if etcd.controller.may_restart && !settled && held > self.within(skew) => {}
+            Some(_) if etcd.controller.may_restart => self.restart(etcd, decision),
             Some(held) => {
                 decision.find(Guard::StalePair);
                 let soon = held <= after(self.now, self.parameters.lead);

@@ -65,7 +65,7 @@ impl Case<'_> {
         let intent = Intent {
             id: format!("{:x}", self.now.unix()),
             cause,
-            uids: self.to_replace(etcd, start.deadline),
+            uids: self.replaced_by_a_start(etcd, start.deadline),
             secret_not_after: etcd.secret.as_ref().map(|secret| secret.not_after),
             at: self.now,
             closed: None,
@@ -78,7 +78,7 @@ impl Case<'_> {
 
     /// The Machines that a rollout replaces: all of them, so that they end together from then on, but those
     /// that were just made, as by one that a crash has cut short.
-    fn to_replace(&self, etcd: &EtcdCluster, deadline: Timestamp) -> Vec<String> {
+    fn replaced_by_a_start(&self, etcd: &EtcdCluster, deadline: Timestamp) -> Vec<String> {
         let is_fresh = |machine: &EtcdMachine| {
             let align = self.parameters.align;
             let date = self.date(machine);

@@ -218,6 +218,6 @@ fn the_fingerprint_is_that_of_the_der() {
     let digest: [u8; 32] = Sha256::digest(&der).into();
     let certificate = Certificate::from_der(&der).unwrap();
     assert_eq!(certificate.sha256, digest);
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(certificate.sha256_hex(), hex);
+    let hex: Vec<_> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(certificate.sha256_hex(), hex.concat());
 }

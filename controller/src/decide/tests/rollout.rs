@@ -47,8 +47,8 @@ fn nudge() -> Action {
 }
 
 /// It was nudged so many seconds ago.
-fn nudged(ago: i64) -> Option<Nudge> {
-    Some(Nudge { id: intent().id, at: Timestamp::from_unix(NOW.unix() - ago) })
+fn nudged(ago: i64) -> Nudge {
+    Nudge { id: intent().id, at: Timestamp::from_unix(NOW.unix() - ago) }
 }
 
 fn closed() -> Action {
@@ -257,9 +257,9 @@ fn e7_after_a_crash_the_set_of_marks_is_completed() {
 #[test]
 fn e6_it_is_nudged_again_every_half_minute_until_a_machine_is_let_go_of() {
     let mut facts = begun(3);
-    etcd(&mut facts).nudge = nudged(29);
+    etcd(&mut facts).nudge = Some(nudged(29));
     assert_eq!(actions(&decided(&facts)), []);
-    etcd(&mut facts).nudge = nudged(30);
+    etcd(&mut facts).nudge = Some(nudged(30));
     assert_eq!(actions(&decided(&facts)), [nudge()]);
     etcd(&mut facts).machines[0].owned = false;
     assert_eq!(actions(&decided(&facts)), []);
@@ -269,7 +269,7 @@ fn e6_it_is_nudged_again_every_half_minute_until_a_machine_is_let_go_of() {
 fn e7_a_nudge_without_effect_is_taken_back_with_the_marks() {
     let mut facts = begun(1);
     facts.cluster.hold = true;
-    etcd(&mut facts).nudge = nudged(5);
+    etcd(&mut facts).nudge = Some(nudged(5));
     let expected = [unmark("etcd-1"), Action::TakeBackNudge, closed()];
     assert_eq!(actions(&decided(&facts)), expected);
 }
