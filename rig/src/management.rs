@@ -19,6 +19,7 @@ use crate::etcd_controller::EtcdController;
 use crate::etcd_hosts::EtcdHosts;
 use crate::managers::Managers;
 use crate::node_agents::NodeAgents;
+use crate::objects::Object;
 use crate::programs::programs;
 use crate::timeline::Timeline;
 use crate::{definitions, etcd_pki, network, objects};
@@ -116,7 +117,7 @@ impl Rig {
     /// Makes the cluster with etcd on its control plane, and waits until it is whole. The certificates of its
     /// machines end at these times, those of their replacements when they usually do.
     pub fn stacked(&self, ends: Vec<OffsetDateTime>) -> NodeAgents {
-        objects::stacked(self.management(), CLUSTER);
+        self.create(objects::stacked(CLUSTER));
         let agents = NodeAgents::start(Arc::clone(&self.cluster), CLUSTER, false, ends);
         self.control_plane_is_whole(&agents);
         agents
@@ -134,7 +135,7 @@ impl Rig {
         }
         let etcd = self.etcd.clone();
         let hosts = EtcdHosts::start(Arc::clone(&self.cluster), authority, etcd, ends.etcd);
-        objects::external(self.management(), CLUSTER);
+        self.create(objects::external(CLUSTER));
         if let Some(end) = ends.client_pair {
             wait_for("the client pair of etcdadm-controller", || {
                 self.management()
@@ -146,6 +147,24 @@ impl Rig {
             NodeAgents::start(Arc::clone(&self.cluster), CLUSTER, true, ends.control_plane);
         self.control_plane_is_whole(&agents);
         (hosts, agents)
+    }
+
+    fn create(&self, objects: Vec<Object>) {
+        for (kind, name, object) in objects {
+            self.management().create(kind, &name, object);
+        }
+    }
+
+    /// Applies a kind of the cluster's objects once more, as EKS Anywhere does whenever it looks
+    /// (`pkg/controller/serverside/reconcile.go`): everything that it says is so again.
+    pub fn apply_as_eks_anywhere(&self, etcd: Etcd, kind: &str) {
+        self.timeline.act(&format!("applied the {kind} as EKS Anywhere does"));
+        let objects = match etcd {
+            Etcd::Stacked => objects::stacked(CLUSTER),
+            Etcd::External => objects::external(CLUSTER),
+        };
+        let (_, name, object) = objects.into_iter().find(|(found, ..)| *found == kind).unwrap();
+        self.management().apply(kind, &name, object, "eks-a-controller");
     }
 
     /// A Secret of the cluster, as Cluster API labels and types it.

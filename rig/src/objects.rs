@@ -1,27 +1,29 @@
 //! A cluster's objects with every default written out, since no webhook is there to do it.
 
 use serde_json::{Value, json};
-use testkit::cluster_api::Management;
+
+/// An object: its kind, its name, and the rest.
+pub(crate) type Object = (&'static str, String, Value);
 
 /// What the in-memory provider takes for each step of a machine's start.
 const STEP: &str = "1s";
 
 /// A cluster whose control plane is three machines with etcd on them.
-pub(crate) fn stacked(management: Management<'_>, name: &str) {
-    management.create("Cluster", name, cluster(name, None));
-    control_plane(management, name, &json!({ "apiServer": { "certSANs": ["127.0.0.1"] } }));
+pub(crate) fn stacked(name: &str) -> Vec<Object> {
+    let configuration = json!({ "apiServer": { "certSANs": ["127.0.0.1"] } });
+    let mut objects = vec![("Cluster", name.to_owned(), cluster(name, None))];
+    objects.extend(control_plane(name, &configuration));
+    objects
 }
 
 /// A cluster whose control plane is three machines, and its etcd three others, as EKS Anywhere makes it
 /// (`pkg/providers/*/config/template-cp.yaml`).
-pub(crate) fn external(management: Management<'_>, name: &str) {
+pub(crate) fn external(name: &str) -> Vec<Object> {
     let etcd = format!("{name}-etcd");
     let named = json!({
         "apiGroup": "etcdcluster.cluster.x-k8s.io", "kind": "EtcdadmCluster", "name": etcd,
     });
-    management.create("Cluster", name, cluster(name, Some(&named)));
     let template = json!({ "metadata": {}, "spec": { "template": { "spec": {} } } });
-    management.create("EtcdHostMachineTemplate", &etcd, template);
     let spec = json!({
         "replicas": 3,
         "etcdadmConfigSpec": {
@@ -36,7 +38,11 @@ pub(crate) fn external(management: Management<'_>, name: &str) {
             "namespace": testkit::cluster_api::NAMESPACE,
         },
     });
-    management.create("EtcdadmCluster", &etcd, json!({ "metadata": {}, "spec": spec }));
+    let mut objects = vec![
+        ("Cluster", name.to_owned(), cluster(name, Some(&named))),
+        ("EtcdHostMachineTemplate", etcd.clone(), template),
+        ("EtcdadmCluster", etcd, json!({ "metadata": {}, "spec": spec })),
+    ];
     // KCP writes EC's endpoints over the placeholder.
     let pki = "/etc/kubernetes/pki";
     let etcd = json!({ "external": {
@@ -45,7 +51,8 @@ pub(crate) fn external(management: Management<'_>, name: &str) {
         "certFile": format!("{pki}/apiserver-etcd-client.crt"),
         "keyFile": format!("{pki}/apiserver-etcd-client.key"),
     } });
-    control_plane(management, name, &json!({ "etcd": etcd }));
+    objects.extend(control_plane(name, &json!({ "etcd": etcd })));
+    objects
 }
 
 fn cluster(name: &str, etcd: Option<&Value>) -> Value {
@@ -67,15 +74,15 @@ fn cluster(name: &str, etcd: Option<&Value>) -> Value {
     json!({ "metadata": {}, "spec": spec })
 }
 
-fn control_plane(management: Management<'_>, name: &str, configuration: &Value) {
+fn control_plane(name: &str, configuration: &Value) -> [Object; 3] {
     let backend = json!({ "backend": { "inMemory": {} } });
     // The provider writes an annotation into the map that it finds here.
     let metadata = json!({ "annotations": { "expiryd.dev/rig": "true" } });
-    management.create("DevCluster", name, json!({ "metadata": metadata, "spec": backend }));
+    let infrastructure = json!({ "metadata": metadata, "spec": backend });
     let step = json!({ "provisioning": { "startupDuration": STEP } });
     let machine = json!({ "vm": step, "node": step, "apiServer": step, "etcd": step });
     let template = json!({ "template": { "spec": { "backend": { "inMemory": machine } } } });
-    management.create("DevMachineTemplate", name, json!({ "metadata": {}, "spec": template }));
+    let template = json!({ "metadata": {}, "spec": template });
     let registration = json!({ "nodeRegistration": { "kubeletExtraArgs": [
         { "name": "eviction-hard", "value": "nodefs.available<0%" },
     ] } });
@@ -97,5 +104,10 @@ fn control_plane(management: Management<'_>, name: &str, configuration: &Value) 
     // EKS Anywhere sets it; without it core would pause and unpause KCP with etcd.
     let annotations = json!({ "cluster.x-k8s.io/skip-pause-cp-managed-etcd": "true" });
     let metadata = json!({ "annotations": annotations });
-    management.create("KubeadmControlPlane", name, json!({ "metadata": metadata, "spec": spec }));
+    let object = json!({ "metadata": metadata, "spec": spec });
+    [
+        ("DevCluster", name.to_owned(), infrastructure),
+        ("DevMachineTemplate", name.to_owned(), template),
+        ("KubeadmControlPlane", name.to_owned(), object),
+    ]
 }

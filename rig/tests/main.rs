@@ -2,6 +2,7 @@
 //! `cargo build && cargo test -p rig -- --ignored --test-threads 1`, with the folders that rig/build prints.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails so")]
 
+mod applied;
 mod client_pair;
 mod crashes;
 mod external;

@@ -114,6 +114,19 @@ impl Management<'_> {
         if status.is_null() { made } else { self.status(kind, name, &status) }
     }
 
+    /// Applies an object by force, as this field manager.
+    pub fn apply(&self, kind: &str, name: &str, mut object: Value, manager: &str) -> Value {
+        let (group, version, ..) = Self::served(kind);
+        object["apiVersion"] = format!("{group}/{version}").into();
+        object["kind"] = kind.into();
+        let path = format!("{}/{name}?fieldManager={manager}&force=true", Self::path(kind));
+        let kind = "application/apply-patch+yaml";
+        let (status, applied) =
+            wait_for(&path, || self.0.ask_as(&As::Admin, "PATCH", &path, kind, &object));
+        assert_eq!(status, 200, "{applied}");
+        applied
+    }
+
     /// All of a kind as they are now.
     pub fn list(&self, kind: &str) -> Vec<Value> {
         let path = Self::path(kind);
