@@ -161,6 +161,11 @@ impl Case<'_> {
         before(date, self.parameters.urgent) <= self.now
     }
 
+    /// Whether a machine was made so lately that it need not be heard yet.
+    fn is_starting(&self, born: Timestamp) -> bool {
+        born > self.ago(self.parameters.stuck)
+    }
+
     fn ago(&self, seconds: i64) -> Timestamp {
         Timestamp::from_unix(self.now.unix().saturating_sub(seconds))
     }

@@ -80,7 +80,8 @@ impl Teller {
         Api::namespaced_with(self.client.clone(), &key.namespace, &self.cluster)
     }
 
-    /// By server-side apply: the list is a map by type, and Cluster API's own conditions stay its own.
+    /// By server-side apply: the list is a map by type, and Cluster API's own conditions stay its own. Without
+    /// the resourceVersion: Cluster API writes this status all the time, and nobody else this condition.
     async fn write_condition(
         &self,
         key: &ClusterKey,
@@ -107,7 +108,7 @@ impl Teller {
         let apply = json!({
             "apiVersion": self.cluster.api_version,
             "kind": self.cluster.kind,
-            "metadata": { "name": key.name, "resourceVersion": told.resource_version },
+            "metadata": { "name": key.name },
             "status": { "conditions": conditions },
         });
         let parameters = PatchParams::apply(FIELD_MANAGER).force();

@@ -1,7 +1,7 @@
 //! Beginnings for the search: what is due, and what somebody else is doing.
 
 use expiryd_api::Timestamp;
-use expiryd_controller::facts::{EtcdPlace, Facts, Progress};
+use expiryd_controller::facts::{EtcdMachine as EtcdMachineFacts, EtcdPlace, Facts, Progress};
 use expiryd_controller::memory::{ClientPair, Published, Record};
 
 use crate::controller::Instance;
@@ -131,6 +131,7 @@ pub fn sound() -> Vec<Scenario> {
         scenario("etcd is due, and its controller is killed", etcd(), Budget { kills: 1, ..CRASH }),
         scenario("etcd is due, and a person rolls", etcd(), Budget { upgrades: 1, ..CALM }),
         scenario("one member is due, its controller is killed", at_rest(1, DUE, DUE, LATER), KILL),
+        scenario("one of two is due, its controller is killed", one_is_new(), KILL),
         scenario("only the Secret is due", at_rest(2, LATER, DUE, LATER), CRASH),
         scenario("all of it is due", at_rest(2, DUE, DUE, DUE), CRASH),
         scenario("the control plane is due, etcd soon after", at_rest(2, soon, soon, DUE), CRASH),
@@ -141,6 +142,17 @@ pub fn sound() -> Vec<Scenario> {
         scenario("its controller's pair ends, and etcd is due", stale(etcd()), CRASH),
         scenario("a machine is born due", born_due(), CALM).unrenewed(),
     ]
+}
+
+/// One of two members was just made.
+fn one_is_new() -> World {
+    let mut world = at_rest(2, DUE, DUE, LATER);
+    for machine in world.etcd.iter_mut().flat_map(|etcd| &mut etcd.machines).skip(1) {
+        machine.born = NOW - 10 * DAY;
+        machine.leaf = machine.born + LIFETIME;
+        machine.published = carries(machine.leaf);
+    }
+    world
 }
 
 /// Nobody was opted in before: no days, no dates.
@@ -196,16 +208,15 @@ fn stale(mut world: World) -> World {
 pub fn taken_out() -> Vec<Scenario> {
     let etcd = || at_rest(2, DUE, LATER, LATER);
     let pair_ends = || stale(at_rest(2, LATER, LATER, LATER));
-    let one = || at_rest(1, DUE, DUE, LATER);
     vec![
         scenario("without E2, while the control plane rolls", rolled(etcd()), CALM)
             .without(blind_to_unrest, Violation::StartedWhileRolling),
         scenario("without E2, over a leftover member", left_over(etcd()), CALM)
-            .without(blind_to_unrest, Violation::StartedOverLeftovers),
+            .without(blind_to_unrest, Violation::TooManyMembers),
         scenario("without E7, and we crash", etcd(), CRASH)
-            .without(blind_to_what_was_begun, Violation::OutsideIntent),
+            .without(blind_to_missing_marks, Violation::NeverSettles),
         scenario("without E9", pair_ends(), CALM).without(blind_to_pairs, Violation::StalePair),
-        scenario("without E11, its controller killed", one(), KILL)
+        scenario("without E11, its controller killed", one_is_new(), KILL)
             .without(blind_to_ends, Violation::Needless),
         scenario("without C5, a machine is born due", born_due(), CALM)
             .without(blind_to_birth, Violation::NeverSettles),
@@ -218,9 +229,9 @@ impl Scenario {
         Self { sight, expected: Some(expected), ..self }
     }
 
-    /// Nothing of it can be renewed: it has to come to rest all the same.
+    /// Nothing of it can be renewed: it has to come to rest all the same, however often it was tried.
     fn unrenewed(self) -> Self {
-        Self { renews: false, ..self }
+        Self { renews: false, most: (usize::MAX, usize::MAX), ..self }
     }
 }
 
@@ -245,12 +256,16 @@ fn blind_to_unrest(facts: &mut Facts) {
     }
 }
 
-/// A set of marks that was begun is not known (E7).
-fn blind_to_what_was_begun(facts: &mut Facts) {
-    if let Some(etcd) = &mut facts.etcd {
-        let marked = etcd.machines.iter().filter(|machine| machine.mark.is_some()).count();
-        if (1..etcd.replicas).contains(&marked) {
-            etcd.intent = None;
+/// A set of marks that was begun is taken for complete (E7).
+fn blind_to_missing_marks(facts: &mut Facts) {
+    let Some(etcd) = &mut facts.etcd else { return };
+    let Some(intent) = etcd.intent.clone().filter(|intent| intent.closed.is_none()) else { return };
+    let is_meant = |machine: &EtcdMachineFacts| machine.owned && intent.uids.contains(&machine.uid);
+    let meant = etcd.machines.iter().filter(|machine| is_meant(machine));
+    let has_begun = meant.clone().any(|machine| machine.mark.is_some());
+    if has_begun || meant.count() < intent.uids.len() {
+        for machine in etcd.machines.iter_mut().filter(|machine| is_meant(machine)) {
+            machine.mark = Some(intent.id.clone());
         }
     }
 }
@@ -258,7 +273,7 @@ fn blind_to_what_was_begun(facts: &mut Facts) {
 /// etcdadm-controller keeps what the Secret has (E9).
 fn blind_to_pairs(facts: &mut Facts) {
     if let Some(etcd) = &mut facts.etcd {
-        etcd.pairs.clear();
+        etcd.controller.started_at = Some(Timestamp::from_unix(i64::MAX));
     }
 }
 

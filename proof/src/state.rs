@@ -79,6 +79,9 @@ pub enum Effect {
     LetGo,
 }
 
+/// Machines of the control plane that are made in a search, at most.
+const MADE: usize = 5;
+
 /// A step of time.
 const STEP: i64 = 61;
 
@@ -88,7 +91,11 @@ pub type Sight = fn(&mut Facts);
 impl State {
     /// Events that may come, those alone that change something.
     pub fn events(&self) -> Vec<Event> {
-        let mut events = vec![Event::Step(Who::First), Event::Etcd, Event::ControlPlane];
+        let mut events = vec![Event::Step(Who::First), Event::Etcd];
+        // Where KCP would go on for ever it is stopped: we have had our turn by then.
+        if self.world.control_plane.made < MADE {
+            events.push(Event::ControlPlane);
+        }
         if self.left.looks_of_second > 0 || !self.second.is_idle() {
             events.push(Event::Step(Who::Second));
         }

@@ -147,6 +147,9 @@ impl Case<'_> {
         machine: &ControlPlaneMachine,
     ) -> Result<(Record, Expiry), Guard> {
         let report = match &machine.report {
+            NodeReport::NoNode | NodeReport::NoAgent if self.is_starting(machine.born) => {
+                return Err(Guard::Starting);
+            }
             NodeReport::NoNode => return Err(Guard::NoNode),
             NodeReport::Unreachable => return Err(Guard::Unreachable),
             NodeReport::NoAgent => return Err(Guard::NoAgent),
@@ -199,7 +202,15 @@ impl Case<'_> {
             }
         }
         let window = control_plane.window(self.opt_in.window());
-        self.is_born_due(machine.born, date, window).then_some(Guard::BornDue)
+        // A replacement has the Secret's pair, however old the one is that this machine was born with.
+        let secret = self.facts.etcd.as_ref().and_then(|etcd| etcd.secret.as_ref());
+        let (born, date) = match secret {
+            Some(secret) if expiry.path.as_deref() == Some(ETCD_CLIENT) => {
+                (self.now, secret.not_after)
+            }
+            _ => (machine.born, date),
+        };
+        self.is_born_due(born, date, window).then_some(Guard::BornDue)
     }
 
     /// Whether the control plane would be rolled now and once more for etcd (C11).

@@ -74,7 +74,11 @@ impl Case<'_> {
                 machine.published.last()
             }
         };
-        let agent = machine.report.as_ref().map_err(|why| guard(*why)).and_then(|report| {
+        let agent = machine.report.as_ref().map_err(|why| match why {
+            NotHeard::NoAnswer if self.is_starting(machine.born) => Guard::Starting,
+            why => guard(*why),
+        });
+        let agent = agent.and_then(|report| {
             let movement = self.usable(report, self.parameters.fresh_http)?;
             let date = report.machine_rollout.as_ref().ok_or(Guard::Waiting)?.not_after;
             Ok((date, movement))
@@ -88,7 +92,9 @@ impl Case<'_> {
             (Some((date, _)), None) => (date, Movement::Earlier(Guard::NotServed)),
             (None, Some(served)) => (served, Movement::Earlier(Guard::ServedOnly)),
             (None, None) => {
-                findings.push(Guard::EtcdExpiryUnknown);
+                if !self.is_starting(machine.born) {
+                    findings.push(Guard::EtcdExpiryUnknown);
+                }
                 return Known { record: old, findings };
             }
         };

@@ -34,6 +34,8 @@ closed_list! {
         DaysOwned = "days-owned",
         /// C1: the Machine has no Node, or another one's.
         NoNode = "no-node",
+        /// C2: the machine is new, and is not heard yet.
+        Starting = "starting",
         /// C2: the workload cluster was not heard.
         Unreachable = "unreachable",
         /// C2: there is no agent on the machine, or none that reports.
@@ -117,6 +119,7 @@ impl Guard {
                 "a topology owns the control plane's spec; set rollout.before.certificatesExpiryDays there"
             }
             Self::NoNode => "the Machine has no Node with its providerID",
+            Self::Starting => "the machine is new, and nothing is heard of it yet",
             Self::Unreachable => "the workload cluster was not heard; what is published stands",
             Self::NoAgent => "no agent of expiryd reports; install it on the machine",
             Self::Stale => "the agent's report is too old; look at the machine",
@@ -176,7 +179,8 @@ impl Guard {
             Self::Deleting | Self::Paused | Self::NotOptedIn | Self::Hold | Self::Overridden => {
                 Concern::Nobody
             }
-            Self::Unsettled
+            Self::Starting
+            | Self::Unsettled
             | Self::Rolling
             | Self::EtcdFirst
             | Self::NotQuiet

@@ -207,6 +207,11 @@ impl Case<'_> {
             decision.find(Guard::SecretNotRefreshed);
             return;
         }
+        if etcd.upgrading && of_intent(etcd, intent).is_some() {
+            // The same crash, and it does not know that it was upgrading: KCP would wait for ever.
+            decision.act(Action::TakeBackNudge, Reason::RolloutBegun);
+            return;
+        }
         let rests = !control_plane.is_rolling() && has_endpoints_of(control_plane, etcd);
         if rests && etcd.unowned().next().is_none() && !etcd.upgrade_complete {
             self.close(intent, Reason::RolloutOver, decision);

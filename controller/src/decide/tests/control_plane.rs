@@ -96,6 +96,32 @@ fn c2_what_somebody_removed_is_put_back_without_a_report() {
 }
 
 #[test]
+fn c3_a_machine_that_was_born_with_an_old_pair_is_replaced_once_the_secret_has_a_later_one() {
+    let mut facts = external();
+    let born_with = day(7);
+    first(&mut facts).born = hours(-1);
+    first_report(&mut facts).etcd_rollout = Some(born_with);
+    first_report(&mut facts).machine_rollout.as_mut().unwrap().not_after = day(364);
+    let newer = |facts: &mut Facts, ends| {
+        let secret = SecretPair { sha256: "two".to_owned(), not_after: ends };
+        etcd(facts).pairs.push(ClientPair {
+            sha256: "two".to_owned(),
+            not_after: ends,
+            first_seen: day(-1),
+        });
+        etcd(facts).secret = Some(secret);
+    };
+    newer(&mut facts, day(365));
+    let record = Record { date: born_with, degraded: false };
+    let expected = Action::Annotate { machine: "cp-1".to_owned(), record };
+    assert!(actions(&decided(&facts)).contains(&expected));
+    // Unless the later one would be due at birth as well.
+    newer(&mut facts, hours(7 * 24 + 25));
+    etcd(&mut facts).secret.as_mut().unwrap().not_after = Timestamp::from_unix(day(8).unix());
+    assert!(!actions(&decided(&facts)).contains(&expected));
+}
+
+#[test]
 fn c3_the_etcd_client_counts_once_the_secret_has_a_later_pair() {
     let with = |file: i64, secret: i64| {
         let mut facts = external();

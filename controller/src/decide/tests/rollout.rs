@@ -354,6 +354,14 @@ fn e11_a_secret_that_was_not_refreshed_is() {
 }
 
 #[test]
+fn e11_what_keeps_kcp_from_the_new_endpoints_is_taken_away_where_nobody_else_does() {
+    let mut facts = replaced();
+    etcd(&mut facts).upgrading = true;
+    etcd(&mut facts).nudge = Some(nudged(600));
+    assert_eq!(of_etcd(&decided(&facts)), [Action::TakeBackNudge]);
+}
+
+#[test]
 fn e11_without_progress_for_two_hours_its_place_in_the_queue_is_free() {
     let mut facts = begun(3);
     etcd(&mut facts).intent.as_mut().unwrap().at = hours(-3);
