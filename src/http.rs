@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -161,18 +162,22 @@ async fn respond(
     }
 }
 
-/// Answers the requests on a connection, calling `used` for each, until it ends or `stop` changes.
-/// Who is not `admitted` gets 403 for all of them.
+/// Answers the requests on a connection, calling `used` for each, until it ends or `stop` changes; where `used`
+/// says that there is no room for it to stay, it is answered once. Who is not `admitted` gets 403 for all of
+/// them.
 pub async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     answers: Answers,
     admitted: bool,
-    used: impl Fn(),
+    used: impl Fn() -> bool,
     mut stop: watch::Receiver<bool>,
 ) {
     let service = service_fn(|request: Request<Incoming>| {
-        used();
-        let answer = if admitted { answer(&request, &answers) } else { forbidden() };
+        let stays = used();
+        let mut answer = if admitted { answer(&request, &answers) } else { forbidden() };
+        if !stays {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         std::future::ready(Ok::<_, std::convert::Infallible>(answer))
     });
     let connection = http1::Builder::new()

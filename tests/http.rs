@@ -143,6 +143,19 @@ fn one_connection_serves_many_requests_also_pipelined() {
 }
 
 #[test]
+fn where_all_places_are_taken_a_connection_is_answered_once() {
+    let host = Host::like("ubuntu-etcd");
+    let agent = Agent::start(&host, "[limits]\nconnections = 1\n");
+    let mut stream = TcpStream::connect(agent.address).unwrap();
+    stream.write_all(&b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".repeat(3)).unwrap();
+    let mut answers = Vec::new();
+    let _ = stream.read_to_end(&mut answers);
+    let answers = String::from_utf8(answers).unwrap().to_ascii_lowercase();
+    assert_eq!(answers.matches("http/1.1 200").count(), 1, "{answers}");
+    assert!(answers.contains("connection: close"), "{answers}");
+}
+
+#[test]
 fn a_request_head_beyond_the_limit_is_431_and_nonsense_is_400() {
     let (_host, agent) = etcd();
     let long = format!("X-Long: {}", "x".repeat(40_000));

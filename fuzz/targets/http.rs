@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
         let (_reports, report) = watch::channel(Some(Arc::clone(&REPORT)));
         let (_stop, stopped) = watch::channel(false);
         let answers = Answers::new(report, Arc::new(Heartbeat::new(Duration::from_secs(60))));
-        let serving = exchange(server, answers, true, || {}, stopped);
+        let serving = exchange(server, answers, true, || true, stopped);
         let asking = async {
             // The server may hang up before all is said.
             let _ = client.write_all(bytes).await;

@@ -216,15 +216,18 @@ impl Place {
         }
     }
 
-    /// The client has asked something: its connection is now the last to be closed for being idle.
-    pub(super) fn used(&self) {
+    /// The client has asked something: its connection is now the last to be closed for being idle. Says whether
+    /// there is room for it to stay: where all places are taken, one that asks again and again costs the others
+    /// their answers.
+    pub(super) fn used(&self) -> bool {
         self.last_use.store(self.connections.next_use(), Ordering::Relaxed);
-        if !self.asking.swap(true, Ordering::Relaxed) {
-            let mut pools = self.connections.lock();
-            if let Some(open) = pools.speaking.remove(self.key) {
-                pools.asking.insert(self.key, open);
-            }
+        let mut pools = self.connections.lock();
+        if !self.asking.swap(true, Ordering::Relaxed)
+            && let Some(open) = pools.speaking.remove(self.key)
+        {
+            pools.asking.insert(self.key, open);
         }
+        pools.asking.open.len() < pools.asking.limit
     }
 }
 

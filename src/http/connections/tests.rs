@@ -93,3 +93,12 @@ fn a_client_is_a_machine_and_not_an_address() {
     assert_ne!(client("2001:db8:0:1::1"), client("2001:db8:0:2::1"));
     assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
 }
+
+#[test]
+fn a_connection_stays_only_while_there_is_a_place_that_nobody_has() {
+    let connections = Arc::new(Connections::new(2, SPEAKING, 3));
+    let places = many(&connections, HERE, 2);
+    places.iter().for_each(Place::heard);
+    assert!(places[0].used() && places[0].used());
+    assert!(!places[1].used() && !places[0].used());
+}
