@@ -10,11 +10,11 @@ use testkit::cluster_api::{Management, NAMESPACE};
 use testkit::kubelet::AT_ONCE;
 use testkit::{Agent, wait_for};
 
-const EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
-const OPT_IN: &str = "expiryd.dev/rollout-before-expiry";
+pub(crate) const EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
+pub(crate) const OPT_IN: &str = "expiryd.dev/rollout-before-expiry";
 
 /// The program at work, ended with this.
-struct Controller(Child);
+pub(crate) struct Controller(Child);
 
 impl Drop for Controller {
     fn drop(&mut self) {
@@ -24,8 +24,13 @@ impl Drop for Controller {
 }
 
 fn program(cluster: &Cluster, folder: &tempfile::TempDir) -> Command {
+    program_as(&cluster.admin_kubeconfig(), folder)
+}
+
+/// The program with this kubeconfig.
+fn program_as(kubeconfig: &str, folder: &tempfile::TempDir) -> Command {
     let file = folder.path().join("kubeconfig");
-    std::fs::write(&file, cluster.admin_kubeconfig()).unwrap();
+    std::fs::write(&file, kubeconfig).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_expiryd-controller"));
     command.env_remove("KUBECONFIG").env("HOSTNAME", "controller-1");
     command.env("KUBECONFIG", file);
@@ -33,14 +38,19 @@ fn program(cluster: &Cluster, folder: &tempfile::TempDir) -> Command {
 }
 
 fn run(cluster: &Cluster, folder: &tempfile::TempDir) -> Controller {
-    let mut command = program(cluster, folder);
-    command.args(["run", "--sync-period", "1", "--leader-elect-namespace", NAMESPACE]);
+    run_as(&cluster.admin_kubeconfig(), folder, &["--leader-elect-namespace", NAMESPACE])
+}
+
+/// The program at work with this kubeconfig.
+pub(crate) fn run_as(kubeconfig: &str, folder: &tempfile::TempDir, flags: &[&str]) -> Controller {
+    let mut command = program_as(kubeconfig, folder);
+    command.args(["run", "--sync-period", "1", "--listen", "127.0.0.1:0"]).args(flags);
     command.stderr(Stdio::inherit());
     Controller(command.spawn().unwrap())
 }
 
 /// A cluster `prod` with one control-plane Machine, whose Node is `cp-1` of the same API server.
-fn prod(cluster: &Cluster) {
+pub(crate) fn prod(cluster: &Cluster) {
     let management = Management(cluster);
     management.install();
     cluster.make_node("cp-1");
@@ -84,13 +94,13 @@ fn prod(cluster: &Cluster) {
     management.secret("prod-kubeconfig", &[("value", &cluster.admin_kubeconfig())]);
 }
 
-fn annotate_cluster(cluster: &Cluster, key: &str, value: &Value) {
+pub(crate) fn annotate_cluster(cluster: &Cluster, key: &str, value: &Value) {
     let patch = json!({ "metadata": { "annotations": { key: value } } });
     Management(cluster).patch("Cluster", "prod", &patch);
 }
 
 /// Waits until the Machine's annotations are so.
-fn machine_when(cluster: &Cluster, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn machine_when(cluster: &Cluster, what: &str, is: impl Fn(&Value) -> bool) -> Value {
     wait_for(what, || Some(Management(cluster).annotations("cp-1")).filter(|a| is(a)))
 }
 

@@ -178,29 +178,42 @@ impl Cluster {
         self.create("/api/v1/nodes", &node);
     }
 
-    /// What packaging/kubernetes/rbac.yaml holds, in force.
+    /// The agent's rights and their policy.
     pub fn apply_rbac(&self) {
-        let file = fs::read_to_string(project("packaging/kubernetes/rbac.yaml")).unwrap();
-        let objects: Vec<Value> = serde_saphyr::from_multiple(&file).unwrap();
+        self.make_all("packaging/kubernetes/rbac.yaml");
+    }
+
+    /// Makes the objects of one of the project's files.
+    pub fn make_all(&self, file: &str) {
+        let text = fs::read_to_string(project(file)).unwrap();
+        let objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
         for object in &objects {
-            let collection = match object["kind"].as_str().unwrap() {
-                "ServiceAccount" => "/api/v1/namespaces/kube-system/serviceaccounts",
-                "ClusterRole" => "/apis/rbac.authorization.k8s.io/v1/clusterroles",
-                "ClusterRoleBinding" => "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-                "Role" => "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles",
-                "RoleBinding" => {
-                    "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings"
-                }
-                "ValidatingAdmissionPolicy" => {
-                    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
-                }
-                "ValidatingAdmissionPolicyBinding" => {
-                    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
-                }
-                kind => panic!("{kind}"),
+            let kind = object["kind"].as_str().unwrap();
+            let plural = match kind.to_lowercase() {
+                policy if policy.ends_with('y') => format!("{}ies", policy.trim_end_matches('y')),
+                other => format!("{other}s"),
             };
-            self.create(collection, object);
+            let version = object["apiVersion"].as_str().unwrap();
+            let api = if version.contains('/') { "apis" } else { "api" };
+            let collection = match object["metadata"]["namespace"].as_str() {
+                Some(namespace) => format!("/{api}/{version}/namespaces/{namespace}/{plural}"),
+                None => format!("/{api}/{version}/{plural}"),
+            };
+            self.create(&collection, object);
         }
+    }
+
+    /// A kubeconfig with a token of a ServiceAccount, and that token.
+    pub fn service_account(&self, namespace: &str, name: &str) -> (String, As) {
+        let request = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {},
+        });
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
+        let token = self.create(&path, &request)["status"]["token"].as_str().unwrap().to_owned();
+        let admin = self.admin_kubeconfig();
+        let (clusters, _) = admin.split_once("users:").unwrap();
+        let kubeconfig = format!("{clusters}users: [{{name: u, user: {{token: {token}}}}}]\n");
+        (kubeconfig, As::Token(token))
     }
 
     /// A token as the kubelet of this Node mounts it into one of our pods.

@@ -1,0 +1,118 @@
+//! The rights that packaging/kubernetes/controller grants are enough for the work, and for no more.
+
+use serde_json::{Value, json};
+
+use testkit::cluster::{As, Cluster, assets};
+use testkit::cluster_api::{Management, NAMESPACE};
+use testkit::kubelet::AT_ONCE;
+use testkit::{Agent, wait_for};
+
+use crate::control_plane::{EXPIRY, OPT_IN, annotate_cluster, machine_when, prod, run_as};
+
+const FOLDER: &str = "packaging/kubernetes/controller";
+
+/// Makes what both kustomizations name, save the Deployment, for which nobody is there.
+fn install(cluster: &Cluster) {
+    let namespace = "etcdadm-controller-system";
+    let namespace =
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
+    cluster.create("/api/v1/namespaces", &namespace);
+    for file in ["base/namespace", "base/rbac", "base/secrets", "base/policy"] {
+        cluster.make_all(&format!("{FOLDER}/{file}.yaml"));
+    }
+    for file in ["rbac", "secrets", "policy"] {
+        cluster.make_all(&format!("{FOLDER}/eks-anywhere/{file}.yaml"));
+    }
+}
+
+fn condition(cluster: &Cluster) -> Option<Value> {
+    let object = Management(cluster).get("Cluster", "prod");
+    let conditions = object["status"]["conditions"].as_array()?.iter();
+    conditions.clone().find(|one| one["type"] == "CertificatesRenewed").cloned()
+}
+
+#[test]
+fn the_rights_that_are_granted_are_enough_and_no_more() {
+    let Some(assets) = assets() else { return };
+    let cluster = Cluster::start(&assets);
+    let folder = tempfile::tempdir().unwrap();
+    prod(&cluster);
+    install(&cluster);
+    annotate_cluster(&cluster, OPT_IN, &"7d".into());
+    let host = cluster.host("cp-1");
+    let _agent = Agent::start(&host, AT_ONCE);
+    let (kubeconfig, token) = cluster.service_account("expiryd-system", "expiryd-controller");
+    let _controller = run_as(&kubeconfig, &folder, &[]);
+
+    machine_when(&cluster, "the date", |a| a[EXPIRY].is_string());
+    wait_for("the days", || {
+        let object = Management(&cluster).get("KubeadmControlPlane", "prod");
+        let days = &object["spec"]["rollout"]["before"]["certificatesExpiryDays"];
+        (*days == 7).then_some(())
+    });
+    let told = wait_for("the condition", || condition(&cluster));
+    assert_eq!((&told["status"], &told["reason"]), (&json!("True"), &json!("NotDue")));
+    let events = wait_for("the Events", || {
+        let path = format!("/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events");
+        let (_, list) = cluster.ask("GET", &path, &Value::Null)?;
+        let items = list["items"].as_array()?.clone();
+        let of = |reason: &str| items.iter().any(|event| event["reason"] == reason);
+        (of("Annotate") && of("SetDays")).then_some(items)
+    });
+    assert!(events.iter().all(|event| event["regarding"]["name"] == "prod"), "{events:?}");
+
+    no_more(&cluster, &token);
+}
+
+/// What a stolen token is refused.
+fn no_more(cluster: &Cluster, token: &As) {
+    let management = Management(cluster);
+    let config = json!({ "metadata": {}, "spec": { "postEtcdadmCommands": ["echo mine"] } });
+    management.create("EtcdadmConfig", "etcd-1", config);
+    let etcd = json!({ "metadata": {}, "spec": { "replicas": 3 }, "status": {} });
+    management.create("EtcdadmCluster", "prod-etcd", etcd);
+    let patch = |path: &str, patch: &Value| {
+        let path = format!("/apis/{path}");
+        let merge = "application/merge-patch+json";
+        wait_for("an answer", || cluster.ask_as(token, "PATCH", &path, merge, patch)).0
+    };
+    let annotation = |key: &str| json!({ "metadata": { "annotations": { key: "x" } } });
+    let machine = format!("cluster.x-k8s.io/v1beta2/namespaces/{NAMESPACE}/machines/cp-1");
+    assert_eq!(patch(&machine, &annotation("expiryd.dev/first-seen")), 200);
+    assert_eq!(patch(&machine, &annotation("cluster.x-k8s.io/delete-machine")), 422);
+    assert_eq!(patch(&machine, &json!({ "metadata": { "labels": { "a": "b" } } })), 422);
+    assert_eq!(patch(&machine, &json!({ "spec": { "providerID": "other" } })), 422);
+
+    let kcp = "controlplane.cluster.x-k8s.io/v1beta2";
+    let kcp = format!("{kcp}/namespaces/{NAMESPACE}/kubeadmcontrolplanes/prod");
+    let rollout = |rollout: Value| json!({ "spec": { "rollout": rollout } });
+    assert_eq!(patch(&kcp, &rollout(json!({ "before": { "certificatesExpiryDays": 9 } }))), 200);
+    assert_eq!(patch(&kcp, &rollout(json!({ "after": "2027-01-01T00:00:00Z" }))), 422);
+    assert_eq!(patch(&kcp, &json!({ "spec": { "replicas": 0 } })), 422);
+    assert_eq!(patch(&kcp, &annotation("cluster.x-k8s.io/paused")), 422);
+
+    let config = "bootstrap.cluster.x-k8s.io/v1beta1";
+    let config = format!("{config}/namespaces/{NAMESPACE}/etcdadmconfigs/etcd-1");
+    let commands = |commands: &[&str]| json!({ "spec": { "postEtcdadmCommands": commands } });
+    assert_eq!(patch(&config, &commands(&["echo mine", ": expiryd 6b49d200"])), 200);
+    assert_eq!(patch(&config, &commands(&["echo mine"])), 200);
+    for evil in [": expiryd 6b49d200; reboot", ": expiryd 1\nreboot", "reboot"] {
+        assert_eq!(patch(&config, &commands(&["echo mine", evil])), 422, "{evil}");
+    }
+    assert_eq!(patch(&config, &commands(&[])), 422);
+    assert_eq!(patch(&config, &json!({ "spec": { "users": [{ "name": "me" }] } })), 422);
+
+    let etcd = "etcdcluster.cluster.x-k8s.io/v1beta1";
+    let etcd = format!("{etcd}/namespaces/{NAMESPACE}/etcdadmclusters/prod-etcd");
+    assert_eq!(patch(&etcd, &annotation("expiryd.dev/intent")), 200);
+    assert_eq!(patch(&etcd, &annotation("cluster.x-k8s.io/paused")), 422);
+    assert_eq!(patch(&etcd, &json!({ "spec": { "replicas": 1 } })), 422);
+
+    let read = |path: &str| {
+        let json = "application/json";
+        wait_for("an answer", || cluster.ask_as(token, "GET", path, json, &Value::Null)).0
+    };
+    assert_eq!(read("/api/v1/namespaces/kube-system/secrets"), 403);
+    assert_eq!(read(&format!("/api/v1/namespaces/{NAMESPACE}/secrets")), 403);
+    assert_eq!(read("/api/v1/nodes"), 403);
+}
