@@ -3,7 +3,9 @@
 mod plan;
 mod spans;
 
+use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -122,9 +124,18 @@ struct Work {
     spans: spans::Spans,
 }
 
+/// As `kubectl-expiry`, which kubectl runs for `kubectl expiry`, it shows the plan.
+fn as_plugin(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let name = arguments.first().map(Path::new).and_then(Path::file_name);
+    if name == Some(OsStr::new("kubectl-expiry")) {
+        arguments.insert(1, "plan".into());
+    }
+    arguments
+}
+
 /// Runs the program and returns its exit code.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::try_parse_from(as_plugin(std::env::args_os().collect())) {
         Ok(arguments) => arguments,
         Err(answer) => {
             let _ = answer.print();

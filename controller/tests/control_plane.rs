@@ -23,7 +23,7 @@ impl Drop for Controller {
     }
 }
 
-fn program(cluster: &Cluster, folder: &tempfile::TempDir) -> Command {
+pub(crate) fn program(cluster: &Cluster, folder: &tempfile::TempDir) -> Command {
     program_as(&cluster.admin_kubeconfig(), folder)
 }
 
