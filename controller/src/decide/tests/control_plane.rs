@@ -327,3 +327,15 @@ fn an_external_etcd_that_nobody_manages_is_told() {
     let decision = decided(&facts);
     assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["etcd-unmanaged".into()]));
 }
+
+#[test]
+fn the_end_of_a_ca_within_the_life_of_a_leaf_is_told() {
+    let ends = |cluster: Option<i64>, etcd_ends: Option<i64>| {
+        let mut facts = external();
+        facts.cluster.ca_not_after = cluster.map(day);
+        etcd(&mut facts).ca_not_after = etcd_ends.map(day);
+        findings(&decided(&facts)).contains(&"ca-ends".to_owned())
+    };
+    assert!(!ends(Some(366), Some(3_650)) && !ends(None, None));
+    assert!(ends(Some(365), Some(3_650)) && ends(Some(3_650), Some(365)));
+}

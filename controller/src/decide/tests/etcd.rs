@@ -189,3 +189,39 @@ fn the_cause_is_what_starts_first() {
     first(&mut facts).own = Some(day(6));
     assert_eq!(cause(&facts), Cause::Joined);
 }
+
+#[test]
+fn a_machine_that_was_just_made_need_not_be_heard_yet() {
+    let made = |born| {
+        member(move |machine| {
+            machine.born = born;
+            machine.published = Published::Nothing;
+            (machine.report, machine.served) = (Err(NotHeard::NoAnswer), None);
+        })
+        .1
+    };
+    assert_eq!(made(hours(-1)), said(&["starting"]));
+    assert_eq!(made(hours(-2)), said(&["no-agent", "etcd-expiry-unknown"]));
+}
+
+#[test]
+fn the_management_cluster_begins_three_days_before_its_window() {
+    let mut facts = ends(100);
+    let start = |facts: &Facts| decided(facts).etcd_start.unwrap().from;
+    assert_eq!(start(&facts), day(100 - 7 - 1));
+    facts.cluster.is_management = true;
+    assert_eq!(start(&facts), day(100 - 7 - 3));
+    assert!(decided(&facts).goes_alone);
+}
+
+#[test]
+fn where_many_are_due_the_schedule_has_one_begin_earlier() {
+    let facts = ends(20);
+    let begins = |early| {
+        let turn = Turn { early, ..MY_TURN };
+        let decision = decide(&facts, &Parameters::default(), turn, NOW);
+        actions(&decision).iter().any(|action| matches!(action, Action::RecordIntent(_)))
+    };
+    assert!(!begins(12 * DAY - 1));
+    assert!(begins(12 * DAY));
+}
