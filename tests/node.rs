@@ -1,7 +1,6 @@
 //! The Node publisher against an API server that demands the kubelet's certificate.
 
 use std::fs;
-use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
@@ -12,7 +11,7 @@ use testkit::kubelet::{
     AT_ONCE, CURRENT, control_plane, join, kubeconfig, kubeconfig_with, publication,
     publication_when, rotate,
 };
-use testkit::{Agent, Host, wait_for};
+use testkit::{Agent, Host, ReservedAddress, wait_for};
 
 /// Cluster API's key.
 const EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
@@ -390,9 +389,8 @@ fn a_slow_answer_is_an_answer() {
 
 #[test]
 fn a_server_that_is_away_at_first_is_found_when_it_comes() {
-    let reserved = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = reserved.local_addr().unwrap();
-    drop(reserved);
+    let reserved = ReservedAddress::new();
+    let address = reserved.address;
     let authority = Authority::new("kubernetes");
     let host = Host::like("rhel-control-plane-external-etcd");
     host.write("etc/kubernetes/pki/ca.crt", authority.pem());
@@ -401,7 +399,7 @@ fn a_server_that_is_away_at_first_is_found_when_it_comes() {
     let agent = Agent::start(&host, AT_ONCE);
     let failing = publication_when(&agent, "failing");
     assert!(failing["message"].as_str().unwrap().contains("cannot be reached"));
-    let server = ApiServer::start_at(address, authority);
+    let server = ApiServer::start_at(reserved.listen(), authority);
     publication_when(&agent, "accepted");
     assert_eq!(server.requests().len(), 1);
 }

@@ -63,10 +63,11 @@ pub struct ApiServer {
 
 impl ApiServer {
     pub fn start() -> Self {
-        Self::start_at("127.0.0.1:0".parse().unwrap(), Authority::new("kubernetes"))
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at(listener, Authority::new("kubernetes"))
     }
 
-    pub fn start_at(address: SocketAddr, authority: Authority) -> Self {
+    pub fn start_at(listener: TcpListener, authority: Authority) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
         let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
@@ -76,7 +77,6 @@ impl ApiServer {
             PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap(),
         );
         let config = Arc::new(config.unwrap());
-        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State { annotations: json!({}), ..State::default() }));
         let shared = Arc::clone(&state);

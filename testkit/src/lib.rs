@@ -19,6 +19,7 @@ pub mod cluster_api;
 mod host;
 pub mod https;
 pub mod kubelet;
+mod reserved_address;
 mod server;
 mod wait;
 
@@ -26,5 +27,6 @@ pub use agent::{Agent, Answer, status};
 pub use host::{
     Host, NOW, earliest, expiryd, is_root, nodes, problems, program, project, skip, strace,
 };
+pub use reserved_address::ReservedAddress;
 pub use server::Server;
 pub use wait::{PATIENCE, wait_for, wait_up_to};
