@@ -71,6 +71,27 @@ pub struct Turn {
 }
 
 impl Decision {
+    /// Whether another decision follows from what is written now, and should not wait: a rollout of etcd is
+    /// begun or taken back. A date that an agent changes again and again is none of it.
+    pub fn is_followed_up(&self) -> bool {
+        self.actions.iter().any(|planned| match planned.action {
+            Action::RecordIntent(_)
+            | Action::Mark { .. }
+            | Action::Unmark { .. }
+            | Action::Nudge { .. }
+            | Action::TakeBackNudge
+            | Action::RefreshSecret
+            | Action::RestartEtcdController => true,
+            Action::Annotate { .. }
+            | Action::Unannotate { .. }
+            | Action::SetDays(_)
+            | Action::RecordRolledFor(_)
+            | Action::RecordPairs(_)
+            | Action::SkipHealthChecks(_)
+            | Action::FinishUpgrade => false,
+        })
+    }
+
     fn act(&mut self, action: Action, reason: Reason) {
         self.actions.push(Planned { action, reason });
     }

@@ -323,14 +323,17 @@ enum Look {
     Usual,
 }
 
-/// Once something was written everything is read again before the next decision.
+/// Once something was written that something else rests on, everything is read again before the next decision.
 fn look(decision: &Decision, dry_run: bool, now: Timestamp) -> Look {
     let near = |from: Timestamp| from.unix() <= now.unix().saturating_add(DAY);
-    if !decision.actions.is_empty() && !dry_run {
+    if decision.is_followed_up() && !dry_run {
         Look::AtOnce
     } else if decision.etcd_rolling {
         Look::Busy
-    } else if decision.etcd_start.is_some_and(|start| near(start.from)) || decision.is_near {
+    } else if !decision.actions.is_empty()
+        || decision.is_near
+        || decision.etcd_start.is_some_and(|start| near(start.from))
+    {
         Look::Near
     } else {
         Look::Usual

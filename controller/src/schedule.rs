@@ -105,7 +105,11 @@ impl<K: Ord + Clone> Schedule<K> {
 
     /// How many seconds before its own start a cluster may begin; `None` when it is not its turn.
     fn early(&self, key: &K, now: Timestamp) -> Option<i64> {
-        if self.requests.values().any(Option::is_none) {
+        // Whoever is far from its own start need not be compared with all others.
+        let start = self.requests.get(key).copied().flatten()?.start?;
+        if start.from.unix() - self.earliest > now.unix()
+            || self.requests.values().any(Option::is_none)
+        {
             return None;
         }
         let known = || self.requests.values().flatten();

@@ -42,7 +42,6 @@ pub fn reconcile(world: &mut World) -> Reconciled {
             return Reconciled::Endpoints;
         }
     }
-    let now = world.now;
     let outdated: Vec<_> = world
         .control_plane
         .machines
@@ -50,7 +49,6 @@ pub fn reconcile(world: &mut World) -> Reconciled {
         .filter(|machine| !machine.deleting && is_outdated(world, machine))
         .map(|machine| machine.id)
         .collect();
-    let secret = world.etcd.as_ref().map(|etcd| etcd.secret);
     let control_plane = &mut world.control_plane;
     let standing = control_plane.machines.iter().filter(|machine| !machine.deleting).count();
     let settled = control_plane.machines.iter().all(|machine| machine.up && !machine.deleting);
@@ -61,21 +59,7 @@ pub fn reconcile(world: &mut World) -> Reconciled {
             return noted(&before, world, Reconciled::Waits);
         }
         if standing <= control_plane.replicas {
-            control_plane.made += 1;
-            let id = world.next_id + 1;
-            world.next_id = id;
-            control_plane.machines.push(ControlPlaneMachine {
-                id,
-                born: now,
-                up: false,
-                deleting: false,
-                endpoints: control_plane.endpoints.clone(),
-                leaf: now + world.leaves_end_in,
-                client: secret,
-                published: Published::Nothing,
-                own: None,
-            });
-            return Reconciled::Made;
+            return make(world);
         }
         return delete(world, &outdated);
     }
@@ -88,6 +72,9 @@ pub fn reconcile(world: &mut World) -> Reconciled {
             return Reconciled::Complete;
         }
     }
+    if standing < control_plane.replicas && settled {
+        return make(world);
+    }
     if standing > control_plane.replicas && settled {
         let all: Vec<_> = control_plane.machines.iter().map(|machine| machine.id).collect();
         return delete(world, &all);
@@ -98,6 +85,26 @@ pub fn reconcile(world: &mut World) -> Reconciled {
         }
     }
     noted(&before, world, Reconciled::Nothing)
+}
+
+fn make(world: &mut World) -> Reconciled {
+    let id = world.id();
+    let (now, leaf) = (world.now, world.now + world.leaves_end_in);
+    let client = world.etcd.as_ref().map(|etcd| etcd.secret);
+    let control_plane = &mut world.control_plane;
+    control_plane.made += 1;
+    control_plane.machines.push(ControlPlaneMachine {
+        id,
+        born: now,
+        up: false,
+        deleting: false,
+        endpoints: control_plane.endpoints.clone(),
+        leaf,
+        client,
+        published: Published::Nothing,
+        own: None,
+    });
+    Reconciled::Made
 }
 
 fn noted(before: &crate::world::ControlPlane, world: &World, otherwise: Reconciled) -> Reconciled {

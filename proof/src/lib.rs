@@ -15,3 +15,4 @@ pub mod invariants;
 pub mod settle;
 pub mod search;
 pub mod scenarios;
+pub mod simulation;

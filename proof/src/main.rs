@@ -1,5 +1,5 @@
 //! `proof search [WORD]`: goes through the scenarios with this word in their name, or all, and prints states,
-//! time and what was found.
+//! time and what was found. `proof simulate [CLUSTERS YEARS SEED]`: simulates them, and prints the table.
 
 #![allow(clippy::print_stdout, reason = "it is a program for whoever reads what it finds")]
 
@@ -9,11 +9,32 @@ use std::time::Instant;
 use expiryd_controller::parameters::Parameters;
 use proof::scenarios::{sound, taken_out};
 use proof::search::{Scenario, search};
+use proof::simulation::{Options, simulate};
 
 fn main() -> ExitCode {
-    let word = std::env::args().nth(2).unwrap_or_default();
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some("search") => search_all(&arguments.next().unwrap_or_default()),
+        Some("simulate") => {
+            let mut number =
+                |usual: u64| arguments.next().and_then(|n| n.parse().ok()).unwrap_or(usual);
+            let (clusters, years, seed) = (number(1_000), number(10), number(1));
+            let clusters = usize::try_from(clusters).unwrap_or(1_000);
+            let years = i64::try_from(years).unwrap_or(10);
+            let table = simulate(Options { clusters, years, seed });
+            print!("{table}");
+            ExitCode::from(u8::from(!table.is_fine()))
+        }
+        _ => {
+            println!("proof search [WORD] | proof simulate [CLUSTERS YEARS SEED]");
+            ExitCode::from(64)
+        }
+    }
+}
+
+fn search_all(word: &str) -> ExitCode {
     let mut fine = true;
-    for scenario in sound().iter().chain(&taken_out()).filter(|one| one.name.contains(&word)) {
+    for scenario in sound().iter().chain(&taken_out()).filter(|one| one.name.contains(word)) {
         fine &= run(scenario);
     }
     ExitCode::from(u8::from(!fine))

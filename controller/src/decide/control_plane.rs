@@ -193,7 +193,7 @@ impl Case<'_> {
         let same = |entry: &&RolledFor| {
             machine.born > entry.at
                 && expiry.path.as_ref() == Some(&entry.path)
-                && date <= entry.not_after
+                && date <= self.covered_by(entry)
         };
         if let Some(entry) = control_plane.rolled_for.iter().find(same) {
             let acknowledged = self.facts.cluster.acknowledged.as_deref();
@@ -221,6 +221,12 @@ impl Case<'_> {
             && self.etcd_comes_first()
     }
 
+    /// A certificate that ends no later than this has not been renewed by a rollout for this entry: one that is
+    /// worth a rollout lasts longer. So a date that moves with the clock is one entry, too.
+    fn covered_by(&self, entry: &RolledFor) -> Timestamp {
+        after(entry.not_after, self.parameters.min_lifetime)
+    }
+
     /// Writes down what the control plane is about to be rolled for (C6).
     fn record(&self, control_plane: &ControlPlane, due: Vec<Expiry>, decision: &mut Decision) {
         let known = &control_plane.rolled_for;
@@ -229,7 +235,7 @@ impl Case<'_> {
         let remembered = entries.len();
         for Expiry { not_after, path } in due {
             let Some(path) = path else { continue };
-            if !entries.iter().any(|e| e.path == path && e.not_after == not_after) {
+            if !entries.iter().any(|e| e.path == path && not_after <= self.covered_by(e)) {
                 entries.push(RolledFor { path, not_after, at: self.now });
             }
         }

@@ -221,8 +221,11 @@ fn c6_a_machine_that_was_rolled_for_a_certificate_and_has_it_still_is_not_rolled
     entry.at = day(-39);
     control_plane(&mut facts).rolled_for = vec![entry.clone()];
     assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(7))]);
-    // Another certificate, or a later one, is another matter.
-    (entry.at, entry.not_after) = (day(-41), day(6));
+    // One that ends so much later that it was worth a rollout is another matter.
+    (entry.at, entry.not_after) = (day(-41), day(-23));
+    control_plane(&mut facts).rolled_for = vec![entry.clone()];
+    assert_eq!(actions(&decided(&facts)), [unannotate("cp-1")]);
+    entry.not_after = day(-24);
     control_plane(&mut facts).rolled_for = vec![entry];
     assert!(actions(&decided(&facts)).contains(&annotate("cp-1", ok(7))));
 }
@@ -338,4 +341,21 @@ fn the_end_of_a_ca_within_the_life_of_a_leaf_is_told() {
     };
     assert!(!ends(Some(366), Some(3_650)) && !ends(None, None));
     assert!(ends(Some(365), Some(3_650)) && ends(Some(3_650), Some(365)));
+}
+
+#[test]
+fn c6_a_date_that_moves_with_the_clock_is_written_down_once() {
+    let mut facts = stacked();
+    first_report(&mut facts).machine_rollout.as_mut().unwrap().not_after = day(7);
+    let entry = RolledFor { path: APISERVER.to_owned(), not_after: day(5), at: day(-2) };
+    control_plane(&mut facts).rolled_for = vec![entry.clone()];
+    let decision = decided(&facts);
+    let is_record = |action: &Action| matches!(action, Action::RecordRolledFor(_));
+    assert!(!actions(&decision).iter().any(is_record), "{decision:?}");
+    assert!(!decision.is_followed_up());
+    // Born after it, it was rolled in vain.
+    first(&mut facts).born = day(-1);
+    assert!(findings(&decided(&facts)).contains(&"cp-1: not-renewed".to_owned()));
+    first_report(&mut facts).machine_rollout.as_mut().unwrap().not_after = day(36);
+    assert!(!findings(&decided(&facts)).contains(&"cp-1: not-renewed".to_owned()));
 }

@@ -1,0 +1,307 @@
+//! One cluster of the simulation: its world, what its agents say, and what people do to it.
+
+use std::collections::BTreeSet;
+
+use expiryd_api::Timestamp;
+use expiryd_controller::facts::{Facts, NodeReport, NotHeard, Report};
+use expiryd_controller::memory::ClientPair;
+use fastrand::Rng;
+
+use super::{Job, Table};
+use crate::controller;
+use crate::invariants::always;
+use crate::world::{
+    ControlPlane, ControlPlaneMachine, DAY, Etcd, EtcdController, EtcdMachine, Id, LIFETIME, Pair,
+    World,
+};
+
+/// Machines of each kind.
+const REPLICAS: usize = 3;
+
+/// A mark of somebody else: an upgrade.
+const UPGRADE: &str = "upgrade";
+
+pub(super) struct SimulatedCluster {
+    pub(super) world: World,
+    /// When it is looked at next, by us and by both controllers.
+    due: [i64; 3],
+    /// How far its machines' clocks are off.
+    skew: i64,
+    /// Whose agent says that it always ends tomorrow.
+    liar: Option<Liar>,
+    /// Until when none of its agents is heard.
+    silent_until: i64,
+    /// When it was at rest last.
+    at_rest: i64,
+    /// What has been told to have ended.
+    ended: BTreeSet<Id>,
+    /// When machines of the control plane were deleted lately.
+    deletions: Vec<i64>,
+    seen_leaving: BTreeSet<Id>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Liar {
+    ControlPlane,
+    Etcd,
+}
+
+impl SimulatedCluster {
+    pub(super) fn new(number: usize, start: i64, random: &mut Rng) -> Self {
+        // Half of the fleet was made on one day.
+        let age = if number.is_multiple_of(2) { 200 } else { random.i64(1..330) };
+        let born = start - age * DAY;
+        let pair = Pair { id: 90, not_after: born + LIFETIME };
+        let ids = |from: Id| (from..).take(REPLICAS);
+        let is_external = number % 10 < 7;
+        let endpoints: Vec<_> = if is_external { ids(1).collect() } else { Vec::new() };
+        let etcd = is_external.then(|| Etcd {
+            replicas: REPLICAS,
+            ready: true,
+            endpoints: endpoints.clone(),
+            upgrade_complete: false,
+            upgrading: false,
+            paused: false,
+            spec_up_to_date: None,
+            certificates_available: true,
+            skipped_health_checks: false,
+            intent: None,
+            pairs: Vec::<ClientPair>::new(),
+            nudge: None,
+            secret: pair,
+            controller: EtcdController {
+                started: born,
+                held: Some(pair),
+                // One of five installs gives no right to restart it.
+                may_restart: !number.is_multiple_of(5),
+                triggered: false,
+            },
+            machines: ids(1)
+                .map(|id| EtcdMachine {
+                    id,
+                    born,
+                    up: true,
+                    deleting: false,
+                    owned: true,
+                    mark: None,
+                    leaf: born + LIFETIME,
+                    published: expiryd_controller::memory::Published::Nothing,
+                })
+                .collect(),
+            made: 0,
+        });
+        let machines = ids(11).map(|id| ControlPlaneMachine {
+            id,
+            born,
+            up: true,
+            deleting: false,
+            endpoints: endpoints.clone(),
+            leaf: born + LIFETIME,
+            client: etcd.as_ref().map(|_| pair),
+            published: expiryd_controller::memory::Published::Nothing,
+            own: Some(born + LIFETIME),
+        });
+        let control_plane = ControlPlane {
+            replicas: REPLICAS,
+            machines: machines.collect(),
+            endpoints: endpoints.clone(),
+            ..ControlPlane::default()
+        };
+        let world = World {
+            now: start,
+            next_id: 100,
+            opt_in: Some(7),
+            hold: false,
+            leaves_end_in: LIFETIME,
+            control_plane,
+            etcd,
+        };
+        let liar = match number % 200 {
+            0 => Some(Liar::ControlPlane),
+            1 => Some(Liar::Etcd),
+            _ => None,
+        };
+        Self {
+            world,
+            due: [i64::MAX; 3],
+            skew: random.i64(-3_600..=3_600),
+            liar,
+            silent_until: 0,
+            at_rest: start,
+            ended: BTreeSet::new(),
+            deletions: Vec::new(),
+            seen_leaving: BTreeSet::new(),
+        }
+    }
+
+    /// When one of those that look again and again looks next.
+    pub(super) const fn due(&mut self, job: Job) -> Option<&mut i64> {
+        let [look, etcd, control_plane] = &mut self.due;
+        match job {
+            Job::Look => Some(look),
+            Job::Etcd => Some(etcd),
+            Job::ControlPlane => Some(control_plane),
+            Job::Up(_) | Job::Gone(_) | Job::Happening => None,
+        }
+    }
+
+    /// What we read of it.
+    pub(super) fn facts(&self, now: i64) -> Facts {
+        let mut facts = controller::facts(&self.world);
+        let tell = |report: &mut Report, lies: bool| {
+            report.observed_at = Timestamp::from_unix(now + self.skew);
+            if let Some(end) = report.machine_rollout.as_mut().filter(|_| lies) {
+                end.not_after = Timestamp::from_unix(now + DAY);
+            }
+        };
+        let silent = now < self.silent_until;
+        let machines = facts.control_plane.iter_mut().flat_map(|cp| &mut cp.machines);
+        for (n, machine) in machines.enumerate() {
+            if let NodeReport::Of(report) = &mut machine.report {
+                tell(report, self.liar == Some(Liar::ControlPlane) && n == 0);
+                if silent {
+                    machine.report = NodeReport::NoAgent;
+                }
+            }
+        }
+        let machines = facts.etcd.iter_mut().flat_map(|etcd| &mut etcd.machines);
+        for (n, machine) in machines.enumerate() {
+            if let Ok(report) = &mut machine.report {
+                tell(report, self.liar == Some(Liar::Etcd) && n == 0);
+            }
+            if silent {
+                machine.report = Err(NotHeard::NoAnswer);
+            }
+        }
+        facts
+    }
+
+    /// Something happens; the machines that leave by it.
+    pub(super) fn happen(&mut self, now: i64, random: &mut Rng, table: &mut Table) -> Vec<Id> {
+        if !self.is_quiet() {
+            return Vec::new();
+        }
+        let happened = random.u8(..100);
+        match happened {
+            // An upgrade, as EKS Anywhere makes it: etcd first.
+            0..25 => {
+                self.world.control_plane.rollout_after = Some(now);
+                if let Some(etcd) = &mut self.world.etcd {
+                    etcd.upgrading = true;
+                    for machine in &mut etcd.machines {
+                        machine.mark = Some(UPGRADE.to_owned());
+                    }
+                }
+                table.happened("upgrades");
+            }
+            // Of the control plane alone.
+            25..45 => {
+                self.world.control_plane.rollout_after = Some(now);
+                table.happened("rollouts of a control plane by a person");
+            }
+            // `kubeadm certs renew all` on each machine.
+            45..55 => {
+                for machine in &mut self.world.control_plane.machines {
+                    machine.leaf = now + LIFETIME;
+                }
+                table.happened("renewals in place");
+            }
+            55..80 => {
+                self.silent_until = now + random.i64(3_600..7 * DAY);
+                table.happened("silences of all agents of a cluster");
+            }
+            80..90 => {
+                let index = random.usize(..REPLICAS);
+                table.happened("machines that failed");
+                return self.lose(index, random.bool());
+            }
+            _ => self.restart_etcd_controller(now, table),
+        }
+        Vec::new()
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.world.control_plane.up_to_date != Some(false)
+            && self.world.control_plane.machines.len() == REPLICAS
+            && self.world.etcd.as_ref().is_none_or(|etcd| {
+                etcd.ready && etcd.machines.len() == REPLICAS && !etcd.upgrade_complete
+            })
+    }
+
+    fn restart_etcd_controller(&mut self, now: i64, table: &mut Table) {
+        if let Some(etcd) = &mut self.world.etcd {
+            etcd.controller.started = now;
+            etcd.controller.held = None;
+            table.happened("restarts of etcdadm-controller by others");
+        }
+    }
+
+    fn lose(&mut self, index: usize, of_etcd: bool) -> Vec<Id> {
+        if let Some(etcd) = self.world.etcd.as_mut().filter(|_| of_etcd) {
+            let lost = etcd.machines.get_mut(index).map(|machine| {
+                machine.deleting = true;
+                machine.id
+            });
+            return lost.into_iter().collect();
+        }
+        let lost = self.world.control_plane.machines.get_mut(index).map(|machine| {
+            machine.deleting = true;
+            machine.id
+        });
+        lost.into_iter().collect()
+    }
+
+    /// Machines newer than this one, and those that are on their way out since the last time.
+    pub(super) fn moving(&mut self, newest: Id) -> (Vec<Id>, Vec<Id>) {
+        let control_plane = self.world.control_plane.machines.iter();
+        let control_plane = control_plane.map(|machine| (machine.id, machine.deleting));
+        let etcd = self.world.etcd.iter().flat_map(|etcd| &etcd.machines);
+        let all = control_plane.chain(etcd.map(|machine| (machine.id, machine.deleting)));
+        let all: Vec<_> = all.collect();
+        let made = all.iter().filter(|(id, _)| *id > newest).map(|(id, _)| *id).collect();
+        let leaving =
+            all.iter().filter(|(id, deleting)| *deleting && self.seen_leaving.insert(*id));
+        let leaving = leaving.map(|(id, _)| *id).collect();
+        (made, leaving)
+    }
+
+    /// Notes that KCP has deleted a machine; whether that is more than two rollouts within a month, without a
+    /// person asking.
+    pub(super) fn deleted(&mut self, now: i64, before: &World) -> bool {
+        let asked = before.control_plane.rollout_after.is_some_and(|at| at > now - 30 * DAY);
+        self.deletions.retain(|at| *at > now - 30 * DAY);
+        if !asked {
+            self.deletions.push(now);
+        }
+        self.deletions.len() > 2 * REPLICAS
+    }
+
+    /// What has ended while it is used, and what must never be.
+    pub(super) fn check(&mut self, now: i64, table: &mut Table) {
+        // Whoever is told that a cluster does not come to rest looks at it after two days, and starts
+        // etcdadm-controller again.
+        if self.is_quiet() {
+            self.at_rest = now;
+        } else if now > self.at_rest + 2 * DAY {
+            self.at_rest = now;
+            self.restart_etcd_controller(now, table);
+        }
+        if let Some(violation) = always(&self.world) {
+            table.violated(violation);
+        }
+        let control_plane = self.world.control_plane.machines.iter();
+        let control_plane = control_plane.filter(|machine| machine.up && !machine.deleting);
+        let control_plane = control_plane.map(|machine| {
+            let client = machine.client.map_or(i64::MAX, |pair| pair.not_after);
+            (machine.id, machine.leaf.min(client))
+        });
+        let etcd = self.world.etcd.iter().flat_map(Etcd::owned);
+        let etcd = etcd.filter(|machine| machine.up && !machine.deleting);
+        let etcd = etcd.map(|machine| (machine.id, machine.leaf));
+        for (id, end) in control_plane.chain(etcd) {
+            if end <= now && self.ended.insert(id) {
+                table.ended();
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What a simulation counts.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use expiryd_controller::decide::{Action, Planned};
+use expiryd_controller::memory::Intent;
+
+use crate::invariants::Violation;
+use crate::world::{DAY, World};
+
+/// How far a date may be away for a rollout not to be needless: a window, a lead and what is aligned with it.
+const SOON: i64 = 75 * DAY;
+
+/// The counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Table {
+    /// Clusters.
+    pub clusters: usize,
+    /// Years.
+    pub years: i64,
+    /// Rollouts of etcd that we began, by their cause.
+    pub etcd_rollouts: BTreeMap<&'static str, u64>,
+    /// Machines of the control plane that were replaced, by why.
+    pub control_plane_machines: BTreeMap<&'static str, u64>,
+    /// Machines of etcd that were let go of, by why.
+    pub etcd_machines: BTreeMap<&'static str, u64>,
+    /// What happened besides.
+    pub happenings: BTreeMap<&'static str, u64>,
+    /// Machines on which a certificate ended while they were used.
+    pub ended: u64,
+    /// Machines that were replaced in a third rollout within a month that nobody asked for.
+    pub endless: u64,
+    /// What must never be.
+    pub violations: BTreeMap<Violation, u64>,
+}
+
+impl Table {
+    /// Whether all is as it should be.
+    pub fn is_fine(&self) -> bool {
+        self.ended == 0 && self.endless == 0 && self.violations.is_empty()
+    }
+
+    pub(super) fn happened(&mut self, what: &'static str) {
+        *self.happenings.entry(what).or_default() += 1;
+    }
+
+    pub(super) fn wrote(&mut self, planned: &Planned) {
+        match &planned.action {
+            Action::RecordIntent(Intent { cause, closed: None, .. }) => {
+                *self.etcd_rollouts.entry(cause.as_str()).or_default() += 1;
+            }
+            Action::RestartEtcdController => self.happened("restarts of etcdadm-controller by us"),
+            _ => {}
+        }
+    }
+
+    pub(super) const fn ended(&mut self) {
+        self.ended += 1;
+    }
+
+    pub(super) fn violated(&mut self, violation: Violation) {
+        *self.violations.entry(violation).or_default() += 1;
+    }
+
+    /// etcdadm-controller lets go of a machine of this world.
+    pub(super) fn let_go(&mut self, before: &World) {
+        let Some(etcd) = &before.etcd else { return };
+        let soon = before.now + SOON;
+        let is_due = etcd.secret.not_after <= soon || etcd.owned().any(|m| m.leaf <= soon);
+        let by_us = etcd.intent.as_ref().is_some_and(|intent| intent.closed.is_none());
+        let why = match (by_us, is_due) {
+            (false, _) => "by others",
+            (true, true) => "due",
+            (true, false) => "needless",
+        };
+        *self.etcd_machines.entry(why).or_default() += 1;
+    }
+
+    /// KCP deletes a machine.
+    pub(super) fn deleted(&mut self, before: &World, after: &World, is_endless: bool) {
+        let was = before.control_plane.machines.iter().find(|machine| {
+            let now = after.control_plane.machines.iter().find(|now| now.id == machine.id);
+            !machine.deleting && now.is_some_and(|now| now.deleting)
+        });
+        let Some(machine) = was else { return };
+        let soon = before.now + SOON;
+        let asked = before.control_plane.rollout_after.is_some_and(|at| machine.born < at);
+        let why = if asked {
+            "by others"
+        } else if machine.endpoints != before.control_plane.endpoints {
+            "follows etcd"
+        } else if machine.leaf <= soon || machine.client.is_some_and(|p| p.not_after <= soon) {
+            "due"
+        } else {
+            "needless"
+        };
+        *self.control_plane_machines.entry(why).or_default() += 1;
+        self.endless += u64::from(is_endless);
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} clusters, {} years", self.clusters, self.years)?;
+        for (what, counts) in [
+            ("rollout of etcd begun", &self.etcd_rollouts),
+            ("machine of etcd replaced", &self.etcd_machines),
+            ("machine of the control plane replaced", &self.control_plane_machines),
+            ("besides", &self.happenings),
+        ] {
+            for (why, count) in counts {
+                writeln!(f, "{:<48} {count:>8}", format!("{what}: {why}"))?;
+            }
+        }
+        writeln!(f, "{:<48} {:>8}", "machine with an ended certificate", self.ended)?;
+        writeln!(f, "{:<48} {:>8}", "machine replaced without end", self.endless)?;
+        for (violation, count) in &self.violations {
+            writeln!(f, "{:<48} {count:>8}", format!("{violation:?}"))?;
+        }
+        Ok(())
+    }
+}
