@@ -308,7 +308,8 @@ impl Writer {
     }
 }
 
-fn parameters() -> PatchParams {
+/// Of a merge in our name.
+pub(crate) fn parameters() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 

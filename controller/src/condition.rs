@@ -65,8 +65,7 @@ fn message(status: &ClusterStatus) -> String {
     });
     let mut text = first.into_iter().chain(findings).collect::<Vec<_>>().join(". ");
     if text.len() > MOST {
-        let end = (0..=MOST).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(end);
+        text.truncate(text.floor_char_boundary(MOST));
         text.push('…');
     }
     text

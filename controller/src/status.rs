@@ -1,12 +1,15 @@
 //! What people are told of one cluster: the one form that the plan, the page, `/clusters`, the metrics and the
 //! condition show.
 
-use expiryd_api::{Status, Timestamp, closed_list};
+mod machine;
+
+use expiryd_api::{Timestamp, closed_list};
 use serde::Serialize;
 
+pub use self::machine::{AgentStatus, CarriedBy, End, MachineRole, MachineStatus, Source};
+
 use crate::decide::{Concern, Decision, Guard, OptIn, Reason};
-use crate::facts::{ControlPlaneMachine, EtcdMachine, Expiry, Facts, NodeReport, NotHeard, Report};
-use crate::memory::Published;
+use crate::facts::Facts;
 use crate::parameters::DAY;
 
 /// One cluster, as it was read and decided about.
@@ -63,106 +66,6 @@ closed_list! {
     }
 }
 
-/// Something that ends.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct End {
-    /// When.
-    pub not_after: Timestamp,
-    /// Whose it is: a Machine, or the Secret of etcd's client pair.
-    pub of: String,
-    /// Who says so.
-    pub source: Source,
-    /// The file that it is in, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-}
-
-closed_list! {
-    /// Where a date comes from.
-    Source {
-        /// The machine's agent.
-        Agent = "agent",
-        /// Cluster API itself, which asks the API server's port.
-        ClusterApi = "cluster-api",
-        /// What etcd serves at :2379.
-        Served = "served",
-        /// What the Machine carries, where nobody says anything else.
-        Machine = "machine",
-        /// The Secret of etcd's client pair.
-        Secret = "secret",
-    }
-}
-
-/// A Machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MachineStatus {
-    /// Its name.
-    pub name: String,
-    /// What it is for.
-    pub role: MachineRole,
-    /// When it was made, or first seen.
-    pub born: Timestamp,
-    /// Whether it is on its way out: being deleted, or let go of by etcdadm-controller.
-    pub leaving: bool,
-    /// Whether its agent is heard, and what its report is worth.
-    pub agent: AgentStatus,
-    /// When its agent looked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub observed_at: Option<Timestamp>,
-    /// Each date that somebody says, the earliest first.
-    pub ends: Vec<End>,
-    /// The date that the Machine carries.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub carried: Option<Timestamp>,
-    /// Who wrote it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub carried_by: Option<CarriedBy>,
-}
-
-closed_list! {
-    /// See [`MachineStatus`].
-    MachineRole {
-        /// A Machine of the control plane.
-        ControlPlane = "control-plane",
-        /// A Machine of an etcd of its own.
-        Etcd = "etcd",
-    }
-}
-
-closed_list! {
-    /// See [`MachineStatus`].
-    AgentStatus {
-        /// All was read.
-        Ok = "ok",
-        /// Something could not be read.
-        Degraded = "degraded",
-        /// There is no PKI yet.
-        Waiting = "waiting",
-        /// It takes the machine for a worker.
-        None = "none",
-        /// The Machine has no Node with its providerID.
-        NoNode = "no-node",
-        /// The workload cluster was not heard.
-        Unreachable = "unreachable",
-        /// Nothing answers, or the Node says nothing.
-        NoAgent = "no-agent",
-        /// Its certificate is for other names.
-        NameMismatch = "name-mismatch",
-    }
-}
-
-closed_list! {
-    /// See [`MachineStatus`].
-    CarriedBy {
-        /// We did.
-        Expiryd = "expiryd",
-        /// Somebody else did.
-        SomebodyElse = "somebody-else",
-    }
-}
-
 /// Something that is done, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -199,8 +102,8 @@ impl ClusterStatus {
     ) -> Self {
         let control_plane = facts.control_plane.iter().flat_map(|cp| &cp.machines);
         let etcd = facts.etcd.iter().flat_map(|etcd| &etcd.machines);
-        let machines: Vec<_> =
-            control_plane.map(control_plane_machine).chain(etcd.map(etcd_machine)).collect();
+        let control_plane = control_plane.map(MachineStatus::of_control_plane);
+        let machines: Vec<_> = control_plane.chain(etcd.map(MachineStatus::of_etcd)).collect();
         let pair = facts.etcd.as_ref().and_then(|etcd| etcd.secret.as_ref());
         let pair = pair.map(|secret| secret.not_after);
         let of_pair = pair.map(|not_after| End {
@@ -322,93 +225,4 @@ fn findings(decision: &Decision) -> Vec<FindingStatus> {
     // What somebody has to act on comes first.
     all.sort_by_key(|finding| (std::cmp::Reverse(finding.concern), finding.guard));
     all
-}
-
-fn control_plane_machine(machine: &ControlPlaneMachine) -> MachineStatus {
-    let report = match &machine.report {
-        NodeReport::Of(report) => Ok(report),
-        NodeReport::NoNode => Err(AgentStatus::NoNode),
-        NodeReport::Unreachable => Err(AgentStatus::Unreachable),
-        NodeReport::NoAgent => Err(AgentStatus::NoAgent),
-    };
-    let own = machine.own.map(|not_after| (not_after, Source::ClusterApi));
-    let described = Described {
-        name: &machine.name,
-        role: MachineRole::ControlPlane,
-        born: machine.born,
-        leaving: machine.deleting,
-        report,
-        other: own,
-        published: &machine.published,
-    };
-    described.status()
-}
-
-fn etcd_machine(machine: &EtcdMachine) -> MachineStatus {
-    let report = machine.report.as_ref().map_err(|why| match why {
-        NotHeard::NoAnswer => AgentStatus::NoAgent,
-        NotHeard::OtherName => AgentStatus::NameMismatch,
-    });
-    let served = machine.served.map(|not_after| (not_after, Source::Served));
-    let described = Described {
-        name: &machine.name,
-        role: MachineRole::Etcd,
-        born: machine.born,
-        leaving: machine.deleting || !machine.owned,
-        report,
-        other: served,
-        published: &machine.published,
-    };
-    described.status()
-}
-
-/// What both kinds of Machines have.
-struct Described<'a> {
-    name: &'a str,
-    role: MachineRole,
-    born: Timestamp,
-    leaving: bool,
-    report: Result<&'a Report, AgentStatus>,
-    other: Option<(Timestamp, Source)>,
-    published: &'a Published,
-}
-
-impl Described<'_> {
-    fn status(self) -> MachineStatus {
-        let (carried, carried_by) = match self.published {
-            Published::Ours(record) => (Some(record.date), Some(CarriedBy::Expiryd)),
-            Published::Foreign(date) => (*date, Some(CarriedBy::SomebodyElse)),
-            Published::Nothing | Published::Lost(_) => (None, None),
-        };
-        let end =
-            |not_after, source, path| End { not_after, of: self.name.to_owned(), source, path };
-        let reported = self.report.ok().and_then(|report| report.machine_rollout.as_ref());
-        let reported =
-            reported.map(|Expiry { not_after, path }| end(*not_after, Source::Agent, path.clone()));
-        let other = self.other.map(|(not_after, source)| end(not_after, source, None));
-        let mut ends: Vec<_> = reported.into_iter().chain(other).collect();
-        if ends.is_empty() {
-            ends.extend(carried.map(|not_after| end(not_after, Source::Machine, None)));
-        }
-        ends.sort();
-        MachineStatus {
-            name: self.name.to_owned(),
-            role: self.role,
-            born: self.born,
-            leaving: self.leaving,
-            agent: match self.report {
-                Ok(report) => match report.status {
-                    Status::Ok => AgentStatus::Ok,
-                    Status::Degraded => AgentStatus::Degraded,
-                    Status::Waiting => AgentStatus::Waiting,
-                    Status::None => AgentStatus::None,
-                },
-                Err(why) => why,
-            },
-            observed_at: self.report.ok().map(|report| report.observed_at),
-            ends,
-            carried,
-            carried_by,
-        }
-    }
 }

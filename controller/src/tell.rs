@@ -9,7 +9,7 @@ use kube::api::{Api, ApiResource, DynamicObject, ObjectMeta, Patch, PatchParams,
 use serde_json::{Value, json};
 use tracing::warn;
 
-use crate::act::FIELD_MANAGER;
+use crate::act::{FIELD_MANAGER, parameters};
 use crate::condition::{CONDITION, Condition, camel};
 use crate::decide::Planned;
 use crate::memory::CERTIFICATES_RENEWED;
@@ -127,15 +127,12 @@ impl Teller {
             "resourceVersion": told.resource_version,
             "annotations": { CERTIFICATES_RENEWED: text },
         } });
-        let parameters =
-            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        self.clusters(key).patch(&key.name, &parameters, &Patch::Merge(&patch)).await?;
+        self.clusters(key).patch(&key.name, &parameters(), &Patch::Merge(&patch)).await?;
         Ok(())
     }
 
     async fn event(&self, key: &ClusterKey, told: &Told, kind: &str, reason: &str, note: &str) {
-        let end = (0..=note.len().min(NOTE)).rev().find(|at| note.is_char_boundary(*at));
-        let note = note.get(..end.unwrap_or(0)).unwrap_or_default();
+        let note = note.get(..note.floor_char_boundary(NOTE)).unwrap_or_default();
         let event = Event {
             metadata: ObjectMeta {
                 generate_name: Some(format!("{}-", key.name)),

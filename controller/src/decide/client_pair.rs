@@ -44,9 +44,9 @@ impl Case<'_> {
         pairs.split_off(pairs.len().saturating_sub(PAIRS))
     }
 
-    /// Until when the pair that it holds can be relied upon.
-    pub(super) fn held_until(&self, etcd: &EtcdCluster) -> Option<Timestamp> {
-        held_until(&self.pairs(etcd), etcd.controller.started_at, self.parameters.node_skew)
+    /// Until when the pair that it holds can be relied upon, of those that the Secret has had.
+    pub(super) fn held_until(&self, etcd: &EtcdCluster, pairs: &[ClientPair]) -> Option<Timestamp> {
+        held_until(pairs, etcd.controller.started_at, self.parameters.node_skew)
     }
 
     /// Remembers the Secret's pairs, and has etcdadm-controller take the new one before the old one ends.
@@ -55,7 +55,8 @@ impl Case<'_> {
         if gate == Some(Guard::Deleting) {
             return;
         }
-        let (pairs, held) = (self.pairs(etcd), self.held_until(etcd));
+        let pairs = self.pairs(etcd);
+        let held = self.held_until(etcd, &pairs);
         let newest = etcd.secret.as_ref().map(|secret| secret.not_after);
         let skew = self.parameters.node_skew;
         let settled = pairs.last().is_none_or(|newest| newest.first_seen < self.ago(skew));

@@ -46,7 +46,7 @@ impl Case<'_> {
             return;
         }
         let enough = after(self.now, self.parameters.rollout);
-        if self.held_until(etcd).is_none_or(|held| held <= enough) {
+        if self.held_until(etcd, &self.pairs(etcd)).is_none_or(|held| held <= enough) {
             let newest = etcd.secret.as_ref().map(|secret| secret.not_after);
             if newest.is_some_and(|newest| newest <= enough) {
                 // After a restart it would hold the same one.

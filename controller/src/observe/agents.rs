@@ -26,7 +26,7 @@ use tracing::debug;
 
 use super::certificate::{first_end, from_pem, not_after, sha256};
 use super::{ClusterKey, Reading, heard, said};
-use crate::facts::{Expiry, NotHeard, Report};
+use crate::facts::{Expiry, NotHeard, Report, SecretPair};
 use crate::objects::Address;
 
 /// etcd's client port (etcdadm `constants.go`).
@@ -49,17 +49,11 @@ pub(super) struct ClientFiles {
     authorities: Vec<CertificateDer<'static>>,
 }
 
-/// The client certificate in the Secret.
-pub(super) struct Pair {
-    pub(super) sha256: String,
-    pub(super) not_after: Timestamp,
-}
-
 impl ClientFiles {
     /// The certificate that is used.
-    pub(super) fn pair(&self) -> Option<Pair> {
+    pub(super) fn pair(&self) -> Option<SecretPair> {
         let der = self.chain.first()?;
-        Some(Pair { sha256: sha256(der), not_after: not_after(der)? })
+        Some(SecretPair { sha256: sha256(der), not_after: not_after(der)? })
     }
 
     /// When etcd's CA ends.

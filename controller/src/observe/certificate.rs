@@ -20,8 +20,8 @@ pub(super) fn from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Strin
 }
 
 /// When the first of them ends.
-pub(super) fn first_end(certificates: &[CertificateDer<'_>]) -> Option<Timestamp> {
-    certificates.iter().filter_map(|der| not_after(der)).min()
+pub(super) fn first_end(certificates: &[impl AsRef<[u8]>]) -> Option<Timestamp> {
+    certificates.iter().filter_map(|der| not_after(der.as_ref())).min()
 }
 
 /// SHA-256 in hexadecimal.

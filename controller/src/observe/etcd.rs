@@ -1,5 +1,6 @@
 //! Reads an EtcdadmCluster, its Machines, the client pair in the Secret, and etcdadm-controller's pods.
 
+use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, DynamicObject, ListParams};
@@ -7,7 +8,7 @@ use kube::api::{Api, DynamicObject, ListParams};
 use super::agents::{Agents, ClientFiles};
 use super::control_plane::{published, remembered};
 use super::{ObserveError, Reading, Target, Targets, born, timestamp};
-use crate::facts::{EtcdCluster, EtcdController, EtcdMachine, SecretPair};
+use crate::facts::{EtcdCluster, EtcdController, EtcdMachine};
 use crate::memory::{
     ALLOW_SINGLE_ETCD, ETCD_CLIENT_PAIRS, INTENT, Intent, NUDGE, Nudge, SKIPPED_HEALTH_CHECKS,
 };
@@ -46,10 +47,7 @@ impl Reading<'_> {
 
         let files = self.client_files().await;
         let machines = self.etcd_machines(&object, files.as_ref(), targets).await?;
-        let secret = files.as_ref().and_then(|files| {
-            let pair = files.pair()?;
-            Some(SecretPair { sha256: pair.sha256, not_after: pair.not_after })
-        });
+        let secret = files.as_ref().and_then(ClientFiles::pair);
         let replicas = seen.spec.replicas.unwrap_or(1);
         let observed = seen.status.observed_generation;
         let endpoints = seen.status.endpoints.split(',').map(str::trim);
@@ -86,10 +84,12 @@ impl Reading<'_> {
         let label = format!(",{ETCD_CLUSTER}={name}");
         let objects = self.labelled("etcd's Machines", kind, &label).await?;
         let agents = Agents::new(self.key, files);
+        let seen = objects.iter().map(|object| self.view::<MachineView>(object));
+        let seen: Vec<_> = seen.collect::<Result<_, _>>()?;
+        // At once: a decision is too old to be carried out when each of them has kept it waiting.
+        let answers = join_all(seen.iter().map(|seen| agents.ask(&seen.status.addresses))).await;
         let mut machines = Vec::new();
-        for object in &objects {
-            let seen: MachineView = self.view(object)?;
-            let (report, served) = agents.ask(&seen.status.addresses).await;
+        for (object, (report, served)) in objects.iter().zip(answers) {
             let name = object.name_any();
             let commands = targets.etcd_configs.get(&name).map(|(_, commands)| commands.as_slice());
             let born = born(object, None);

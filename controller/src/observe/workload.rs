@@ -13,7 +13,7 @@ use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, ResourceExt};
 
-use super::certificate::not_after;
+use super::certificate::first_end;
 use super::{Reading, heard, said, timestamp};
 use crate::facts::{Expiry, NodeReport, Report};
 
@@ -43,8 +43,7 @@ impl Reading<'_> {
     pub(super) async fn workload(&self) -> Workload {
         let config = said(self.key, "the kubeconfig", self.workload_config().await);
         let Some(config) = config else { return Workload::default() };
-        let authorities = config.root_cert.iter().flatten();
-        let ca_not_after = authorities.filter_map(|der| not_after(der)).min();
+        let ca_not_after = config.root_cert.as_deref().and_then(first_end);
         let said = heard(self.key, "the workload cluster", TIMEOUT, read(config)).await;
         Workload { ca_not_after, said }
     }

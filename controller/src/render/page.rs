@@ -11,7 +11,6 @@ use super::time_left;
 use crate::decide::Concern;
 use crate::fleet::State;
 use crate::observe::ClusterKey;
-use crate::parameters::DAY;
 use crate::status::{CarriedBy, ClusterStatus, FindingStatus, MachineStatus, OptedIn, Severity};
 
 /// The agent's page and this one look alike.
@@ -61,8 +60,8 @@ fn fleet(clusters: &BTreeMap<ClusterKey, ClusterStatus>, now: Timestamp) -> Mark
             dl {
                 (fact("Clusters", by_end.len()))
                 (fact("Opted in", count(&|status| status.opt_in == OptedIn::Full)))
-                (fact("End within 30 days", count(&|status| status.earliest.as_ref().is_some_and(
-                    |end| end.not_after.seconds_since(now) < 30 * DAY))))
+                (fact("End within 30 days", count(&|status| matches!(
+                    status.severity(now), Severity::Warning | Severity::Critical))))
                 (fact("Somebody has to act", count(&|status| status.error.is_some()
                     || status.findings.iter().any(has_to_act))))
                 (fact("Etcd is rolled", count(&|status| status.etcd_rolling)))
