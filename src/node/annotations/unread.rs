@@ -46,11 +46,16 @@ impl Unread {
         let remembered = |path: &HostPath| stale().any(|entry| entry.path == *path);
         let remembered_beneath =
             |path: &HostPath| stale().any(|entry| entry.path.beneath(path).is_some());
+        let mut read: BTreeMap<&HostPath, usize> = BTreeMap::new();
+        for entry in report.certificates.iter().filter(|entry| entry.counted && !entry.stale) {
+            *read.entry(&entry.path).or_default() += 1;
+        }
         let degrading = report.problems.iter().filter(|active| active.problem.reason.degrades());
         let all: Vec<_> = degrading.filter(|active| !remembered(&active.problem.path)).collect();
         let places = |which: &dyn Fn(&Problem) -> bool| -> BTreeSet<Place> {
             let problems = all.iter().map(|active| &active.problem);
-            problems.filter(|problem| which(problem)).map(|p| Place::of(p, report)).collect()
+            let place = |problem| Place::of(problem, &read);
+            problems.filter(|problem| which(problem)).map(place).collect()
         };
         let lasts =
             |active: &&ActiveProblem| report.observed_at.seconds_since(active.since) >= LASTING;
@@ -79,14 +84,11 @@ impl Unread {
 }
 
 impl Place {
-    fn of(problem: &Problem, report: &Report) -> Self {
-        let of_file = report
-            .certificates
-            .iter()
-            .filter(|entry| entry.counted && !entry.stale && entry.path == problem.path);
+    /// Beside whatever was read of each file.
+    fn of(problem: &Problem, read: &BTreeMap<&HostPath, usize>) -> Self {
         let path = problem.path.to_string().replace(',', "\\x2c");
         let name = problem.index.map_or(path.clone(), |index| format!("{path}#{index}"));
-        Self { name, beside: of_file.count() }
+        Self { name, beside: read.get(&problem.path).copied().unwrap_or(0) }
     }
 
     fn parse(text: &str) -> Self {
