@@ -8,10 +8,7 @@ use crate::controller::Instance;
 use crate::invariants::Violation;
 use crate::search::Scenario;
 use crate::state::{Budget, Sight, State};
-use crate::world::{
-    ControlPlane, ControlPlaneMachine, DAY, Etcd, EtcdController, EtcdMachine, Id, LIFETIME, Pair,
-    World,
-};
+use crate::world::{DAY, EtcdMachine, Id, LIFETIME, Made, Pair, World};
 
 /// When each of them begins.
 const NOW: i64 = 1_800_000_000;
@@ -24,78 +21,40 @@ fn carries(not_after: i64) -> Published {
     Published::Ours(Record { date: Timestamp::from_unix(not_after), degraded: false })
 }
 
-/// A cluster at rest, whose etcd, Secret and control plane end at these times.
-pub fn at_rest(members: usize, etcd: i64, secret: i64, control_plane: i64) -> World {
-    let born = NOW - LIFETIME + 30 * DAY;
-    let pair = Pair { id: 90, not_after: secret };
-    let ids = |from: Id, count: usize| (from..).take(count);
-    let endpoints: Vec<_> = ids(1, members).collect();
-    World {
-        now: NOW,
-        next_id: 100,
-        opt_in: Some(DAYS),
-        hold: false,
-        leaves_end_in: LIFETIME,
-        control_plane: ControlPlane {
-            replicas: CONTROL_PLANE,
-            days: Some(DAYS),
-            our_days: Some(DAYS),
-            endpoints: endpoints.clone(),
-            machines: ids(11, CONTROL_PLANE)
-                .map(|id| ControlPlaneMachine {
-                    id,
-                    born,
-                    up: true,
-                    deleting: false,
-                    endpoints: endpoints.clone(),
-                    leaf: control_plane,
-                    client: Some(pair),
-                    published: carries(control_plane),
-                    own: Some(control_plane),
-                })
-                .collect(),
-            ..ControlPlane::default()
-        },
-        etcd: Some(Etcd {
-            replicas: members,
-            ready: true,
-            endpoints: endpoints.clone(),
-            upgrade_complete: false,
-            upgrading: false,
-            paused: false,
-            spec_up_to_date: None,
-            certificates_available: true,
-            skipped_health_checks: false,
-            intent: None,
-            pairs: vec![ClientPair {
-                sha256: pair.id.to_string(),
-                not_after: Timestamp::from_unix(secret),
-                first_seen: Timestamp::from_unix(born),
-            }],
-            nudge: None,
-            secret: pair,
-            controller: EtcdController {
-                started: born,
-                held: Some(pair),
-                may_restart: true,
-                triggered: false,
-            },
-            machines: endpoints
-                .iter()
-                .map(|id| EtcdMachine {
-                    id: *id,
-                    born,
-                    up: true,
-                    deleting: false,
-                    owned: true,
-                    mark: None,
-                    leaf: etcd,
-                    published: carries(etcd),
-                })
-                .collect(),
-            made: 0,
-        }),
+/// A cluster at rest that we look after, whose etcd, Secret and control plane end at these times.
+fn at_rest(members: usize, etcd: i64, secret: i64, control_plane: i64) -> World {
+    let mut world = late(members, etcd, secret, control_plane);
+    let control_plane = &mut world.control_plane;
+    (control_plane.days, control_plane.our_days) = (Some(DAYS), Some(DAYS));
+    for machine in &mut control_plane.machines {
+        machine.published = carries(machine.leaf);
     }
+    for machine in world.etcd.iter_mut().flat_map(|etcd| &mut etcd.machines) {
+        machine.published = carries(machine.leaf);
+    }
+    world
+}
+
+/// The same, and nobody was opted in before: no days, no dates.
+fn late(members: usize, etcd: i64, secret: i64, control_plane: i64) -> World {
+    let born = NOW - LIFETIME + 30 * DAY;
+    let made = Made {
+        born,
+        control_plane: CONTROL_PLANE,
+        members,
+        control_plane_ends: control_plane,
+        etcd_ends: etcd,
+        secret_ends: secret,
+    };
+    let mut world = World::at_rest(NOW, DAYS, &made);
+    if let Some(etcd) = &mut world.etcd {
+        etcd.pairs = vec![ClientPair {
+            sha256: etcd.secret.id.to_string(),
+            not_after: Timestamp::from_unix(secret),
+            first_seen: Timestamp::from_unix(born),
+        }];
+    }
+    world
 }
 
 fn scenario(name: &'static str, world: World, left: Budget) -> Scenario {
@@ -135,7 +94,7 @@ pub fn sound() -> Vec<Scenario> {
         scenario("only the Secret is due", at_rest(2, LATER, DUE, LATER), CRASH),
         scenario("all of it is due", at_rest(2, DUE, DUE, DUE), CRASH),
         scenario("the control plane is due, etcd soon after", at_rest(2, soon, soon, DUE), CRASH),
-        scenario("all is due at a late opt-in", late(at_rest(2, DUE, DUE, DUE - DAY)), CRASH),
+        scenario("all is due at a late opt-in", late(2, DUE, DUE, DUE - DAY), CRASH),
         scenario("etcd is due while the control plane rolls", rolled(etcd()), CALM),
         scenario("etcd is due over a leftover member", left_over(etcd()), CALM),
         scenario("its controller's pair ends", stale(at_rest(2, LATER, LATER, LATER)), CALM),
@@ -151,19 +110,6 @@ fn one_is_new() -> World {
         machine.born = NOW - 10 * DAY;
         machine.leaf = machine.born + LIFETIME;
         machine.published = carries(machine.leaf);
-    }
-    world
-}
-
-/// Nobody was opted in before: no days, no dates.
-fn late(mut world: World) -> World {
-    let control_plane = &mut world.control_plane;
-    (control_plane.days, control_plane.our_days) = (None, None);
-    for machine in &mut control_plane.machines {
-        machine.published = Published::Nothing;
-    }
-    for machine in world.etcd.iter_mut().flat_map(|etcd| &mut etcd.machines) {
-        machine.published = Published::Nothing;
     }
     world
 }

@@ -52,9 +52,7 @@ pub fn settle(state: &State, parameters: &Parameters, sight: Sight) -> Result<Wo
 
 /// Whatever comes is up, whatever goes is gone.
 fn machines(world: &mut World) {
-    let control_plane = world.control_plane.machines.iter().map(|m| (m.id, m.up, m.deleting));
-    let etcd = world.etcd.iter().flat_map(|etcd| &etcd.machines).map(|m| (m.id, m.up, m.deleting));
-    for (id, is_up, deleting) in control_plane.chain(etcd).collect::<Vec<_>>() {
+    for (id, is_up, deleting) in world.machines().collect::<Vec<_>>() {
         if deleting {
             gone(world, id);
         } else if !is_up {

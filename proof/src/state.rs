@@ -118,11 +118,7 @@ impl State {
         {
             events.push(Event::Time);
         }
-        let control_plane = self.world.control_plane.machines.iter();
-        let control_plane = control_plane.map(|machine| (machine.id, machine.up, machine.deleting));
-        let etcd = self.world.etcd.iter().flat_map(|etcd| &etcd.machines);
-        let etcd = etcd.map(|machine| (machine.id, machine.up, machine.deleting));
-        for (id, up, deleting) in control_plane.chain(etcd) {
+        for (id, up, deleting) in self.world.machines() {
             if deleting {
                 events.push(Event::Gone(id));
             } else if !up {

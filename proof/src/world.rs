@@ -158,7 +158,103 @@ pub struct EtcdMachine {
     pub published: Published,
 }
 
+/// What a cluster is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Made {
+    /// When its machines, and the pair in its Secret, were made.
+    pub born: i64,
+    /// Machines of its control plane.
+    pub control_plane: usize,
+    /// Machines of an etcd of its own; 0 where etcd runs on the control plane.
+    pub members: usize,
+    /// When the leaves of the control plane end.
+    pub control_plane_ends: i64,
+    /// When those of etcd end.
+    pub etcd_ends: i64,
+    /// When the pair in the Secret ends.
+    pub secret_ends: i64,
+}
+
+/// The pair that a cluster is made with.
+const FIRST_PAIR: Id = 90;
+
 impl World {
+    /// A cluster at rest that is opted in with so many days, and to which we have done nothing yet.
+    pub fn at_rest(now: i64, days: i64, made: &Made) -> Self {
+        let Made { born, .. } = *made;
+        let pair = Pair { id: FIRST_PAIR, not_after: made.secret_ends };
+        let ids = |from: Id, count: usize| (from..).take(count);
+        let endpoints: Vec<_> = ids(1, made.members).collect();
+        let etcd = (made.members > 0).then(|| Etcd {
+            replicas: made.members,
+            ready: true,
+            endpoints: endpoints.clone(),
+            upgrade_complete: false,
+            upgrading: false,
+            paused: false,
+            spec_up_to_date: None,
+            certificates_available: true,
+            skipped_health_checks: false,
+            intent: None,
+            pairs: Vec::new(),
+            nudge: None,
+            secret: pair,
+            controller: EtcdController {
+                started: born,
+                held: Some(pair),
+                may_restart: true,
+                triggered: false,
+            },
+            machines: ids(1, made.members)
+                .map(|id| EtcdMachine {
+                    id,
+                    born,
+                    up: true,
+                    deleting: false,
+                    owned: true,
+                    mark: None,
+                    leaf: made.etcd_ends,
+                    published: Published::Nothing,
+                })
+                .collect(),
+            made: 0,
+        });
+        let machines = ids(11, made.control_plane).map(|id| ControlPlaneMachine {
+            id,
+            born,
+            up: true,
+            deleting: false,
+            endpoints: endpoints.clone(),
+            leaf: made.control_plane_ends,
+            client: etcd.as_ref().map(|_| pair),
+            published: Published::Nothing,
+            own: Some(made.control_plane_ends),
+        });
+        Self {
+            now,
+            next_id: 100,
+            opt_in: Some(days),
+            hold: false,
+            leaves_end_in: LIFETIME,
+            control_plane: ControlPlane {
+                replicas: made.control_plane,
+                machines: machines.collect(),
+                endpoints: endpoints.clone(),
+                ..ControlPlane::default()
+            },
+            etcd,
+        }
+    }
+
+    /// Every machine, of both kinds: its number, whether it is up, and whether it is being deleted.
+    pub fn machines(&self) -> impl Iterator<Item = (Id, bool, bool)> {
+        let control_plane = self.control_plane.machines.iter();
+        let etcd = self.etcd.iter().flat_map(|etcd| &etcd.machines);
+        control_plane
+            .map(|machine| (machine.id, machine.up, machine.deleting))
+            .chain(etcd.map(|machine| (machine.id, machine.up, machine.deleting)))
+    }
+
     /// A number that nothing has yet.
     pub const fn id(&mut self) -> Id {
         self.next_id += 1;

@@ -4,19 +4,18 @@ use std::collections::BTreeSet;
 
 use expiryd_api::Timestamp;
 use expiryd_controller::facts::{Facts, NodeReport, NotHeard, Report};
-use expiryd_controller::memory::ClientPair;
 use fastrand::Rng;
 
 use super::{Job, Table};
 use crate::controller;
 use crate::invariants::always;
-use crate::world::{
-    ControlPlane, ControlPlaneMachine, DAY, Etcd, EtcdController, EtcdMachine, Id, LIFETIME, Pair,
-    World,
-};
+use crate::world::{DAY, Etcd, Id, LIFETIME, Made, World};
 
 /// Machines of each kind.
 const REPLICAS: usize = 3;
+
+/// Days of the opt-in.
+const DAYS: i64 = 7;
 
 /// A mark of somebody else: an upgrade.
 const UPGRADE: &str = "upgrade";
@@ -51,71 +50,20 @@ impl SimulatedCluster {
         // Half of the fleet was made on one day.
         let age = if number.is_multiple_of(2) { 200 } else { random.i64(1..330) };
         let born = start - age * DAY;
-        let pair = Pair { id: 90, not_after: born + LIFETIME };
-        let ids = |from: Id| (from..).take(REPLICAS);
-        let is_external = number % 10 < 7;
-        let endpoints: Vec<_> = if is_external { ids(1).collect() } else { Vec::new() };
-        let etcd = is_external.then(|| Etcd {
-            replicas: REPLICAS,
-            ready: true,
-            endpoints: endpoints.clone(),
-            upgrade_complete: false,
-            upgrading: false,
-            paused: false,
-            spec_up_to_date: None,
-            certificates_available: true,
-            skipped_health_checks: false,
-            intent: None,
-            pairs: Vec::<ClientPair>::new(),
-            nudge: None,
-            secret: pair,
-            controller: EtcdController {
-                started: born,
-                held: Some(pair),
-                // One of five installs gives no right to restart it.
-                may_restart: !number.is_multiple_of(5),
-                triggered: false,
-            },
-            machines: ids(1)
-                .map(|id| EtcdMachine {
-                    id,
-                    born,
-                    up: true,
-                    deleting: false,
-                    owned: true,
-                    mark: None,
-                    leaf: born + LIFETIME,
-                    published: expiryd_controller::memory::Published::Nothing,
-                })
-                .collect(),
-            made: 0,
-        });
-        let machines = ids(11).map(|id| ControlPlaneMachine {
-            id,
+        let end = born + LIFETIME;
+        let made = Made {
             born,
-            up: true,
-            deleting: false,
-            endpoints: endpoints.clone(),
-            leaf: born + LIFETIME,
-            client: etcd.as_ref().map(|_| pair),
-            published: expiryd_controller::memory::Published::Nothing,
-            own: Some(born + LIFETIME),
-        });
-        let control_plane = ControlPlane {
-            replicas: REPLICAS,
-            machines: machines.collect(),
-            endpoints: endpoints.clone(),
-            ..ControlPlane::default()
+            control_plane: REPLICAS,
+            members: if number % 10 < 7 { REPLICAS } else { 0 },
+            control_plane_ends: end,
+            etcd_ends: end,
+            secret_ends: end,
         };
-        let world = World {
-            now: start,
-            next_id: 100,
-            opt_in: Some(7),
-            hold: false,
-            leaves_end_in: LIFETIME,
-            control_plane,
-            etcd,
-        };
+        let mut world = World::at_rest(start, DAYS, &made);
+        if let Some(etcd) = &mut world.etcd {
+            // One of five installs gives no right to restart it.
+            etcd.controller.may_restart = !number.is_multiple_of(5);
+        }
         let liar = match number % 200 {
             0 => Some(Liar::ControlPlane),
             1 => Some(Liar::Etcd),
@@ -253,15 +201,11 @@ impl SimulatedCluster {
 
     /// Machines newer than this one, and those that are on their way out since the last time.
     pub(super) fn moving(&mut self, newest: Id) -> (Vec<Id>, Vec<Id>) {
-        let control_plane = self.world.control_plane.machines.iter();
-        let control_plane = control_plane.map(|machine| (machine.id, machine.deleting));
-        let etcd = self.world.etcd.iter().flat_map(|etcd| &etcd.machines);
-        let all = control_plane.chain(etcd.map(|machine| (machine.id, machine.deleting)));
-        let all: Vec<_> = all.collect();
-        let made = all.iter().filter(|(id, _)| *id > newest).map(|(id, _)| *id).collect();
+        let all: Vec<_> = self.world.machines().collect();
+        let made = all.iter().filter(|(id, ..)| *id > newest).map(|(id, ..)| *id).collect();
         let leaving =
-            all.iter().filter(|(id, deleting)| *deleting && self.seen_leaving.insert(*id));
-        let leaving = leaving.map(|(id, _)| *id).collect();
+            all.iter().filter(|(id, _, deleting)| *deleting && self.seen_leaving.insert(*id));
+        let leaving = leaving.map(|(id, ..)| *id).collect();
         (made, leaving)
     }
 
