@@ -1,6 +1,6 @@
 //! From a certificate on a disk to the Machine that Cluster API reads.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -8,20 +8,10 @@ use testkit::certificate::CertificateBuilder;
 use testkit::cluster::{Cluster, assets};
 use testkit::cluster_api::{Management, NAMESPACE};
 use testkit::kubelet::AT_ONCE;
-use testkit::{Agent, wait_for};
+use testkit::{Agent, Server, wait_for};
 
 pub(crate) const EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
 pub(crate) const OPT_IN: &str = "expiryd.dev/rollout-before-expiry";
-
-/// The program at work, ended with this.
-pub(crate) struct Controller(Child);
-
-impl Drop for Controller {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 pub(crate) fn program(cluster: &Cluster, folder: &tempfile::TempDir) -> Command {
     program_as(&cluster.admin_kubeconfig(), folder)
@@ -37,16 +27,19 @@ fn program_as(kubeconfig: &str, folder: &tempfile::TempDir) -> Command {
     command
 }
 
-fn run(cluster: &Cluster, folder: &tempfile::TempDir) -> Controller {
-    run_as(&cluster.admin_kubeconfig(), folder, &["--leader-elect-namespace", NAMESPACE])
+fn run(cluster: &Cluster, folder: &tempfile::TempDir) -> Server {
+    run_as(
+        &cluster.admin_kubeconfig(),
+        folder,
+        &["--listen", "127.0.0.1:0", "--leader-elect-namespace", NAMESPACE],
+    )
 }
 
 /// The program at work with this kubeconfig.
-pub(crate) fn run_as(kubeconfig: &str, folder: &tempfile::TempDir, flags: &[&str]) -> Controller {
+pub(crate) fn run_as(kubeconfig: &str, folder: &tempfile::TempDir, flags: &[&str]) -> Server {
     let mut command = program_as(kubeconfig, folder);
-    command.args(["run", "--sync-period", "1", "--listen", "127.0.0.1:0"]).args(flags);
-    command.stderr(Stdio::inherit());
-    Controller(command.spawn().unwrap())
+    command.args(["run", "--sync-period", "1"]).args(flags);
+    Server::start("expiryd-controller", command, folder.path())
 }
 
 /// A cluster `prod` with one control-plane Machine, whose Node is `cp-1` of the same API server.

@@ -1,47 +1,40 @@
 //! What is served: the page, `/clusters`, `/metrics` and the kubelet's two paths; and to whom.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use testkit::authority::Authority;
-use testkit::cluster::{As, Cluster, assets};
+use testkit::cluster::{Cluster, assets};
 use testkit::cluster_api::NAMESPACE;
 use testkit::https::{Answerer, Ask};
-use testkit::wait_for;
+use testkit::{Server, wait_for};
 
-use crate::control_plane::{OPT_IN, annotate_cluster, prod, program};
+use crate::control_plane::{OPT_IN, annotate_cluster, prod, program, run_as};
 
 /// The program at work, with the addresses that it listens on.
 struct Serving {
-    child: Child,
+    _program: Server,
     ports: Vec<u16>,
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Serving {
     /// Waits until it listens on so many addresses.
     fn start(cluster: &Cluster, folder: &TempDir, flags: &[&str], addresses: usize) -> Self {
-        let mut command = program(cluster, folder);
-        command.args(["run", "--sync-period", "1", "--leader-elect-namespace", NAMESPACE]);
-        let mut child = command.args(flags).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let port = |line: &String| {
+        let flags = [&["--leader-elect-namespace", NAMESPACE], flags].concat();
+        let program = run_as(&cluster.admin_kubeconfig(), folder, &flags);
+        let port = |line: &str| {
             let (_, address) = line.split_once("listening address=")?;
             address.rsplit_once(':')?.1.parse().ok()
         };
-        let ports = lines.by_ref().filter_map(|line| port(&line)).take(addresses).collect();
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, ports }
+        let ports = wait_for("its addresses", || {
+            let ports: Vec<_> = program.log().lines().filter_map(port).collect();
+            (ports.len() == addresses).then_some(ports)
+        });
+        Self { _program: program, ports }
     }
 
     /// The status and the body of a path, from one of the addresses.
@@ -117,7 +110,6 @@ fn beyond_loopback_it_is_told_over_tls_to_whom_the_api_server_lets() {
     cluster.make_all("packaging/kubernetes/controller/base/namespace.yaml");
     cluster.make_all("packaging/kubernetes/controller/base/rbac.yaml");
     let (_, token) = cluster.service_account("expiryd-system", "expiryd-controller");
-    let As::Token(token) = token else { panic!("no token") };
 
     let output = program(&cluster, &folder).args(["run", "--listen", "0.0.0.0:0"]).output();
     let output = output.unwrap();

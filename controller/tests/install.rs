@@ -13,10 +13,7 @@ const FOLDER: &str = "packaging/kubernetes/controller";
 
 /// Makes what both kustomizations name, save the Deployment, for which nobody is there.
 fn install(cluster: &Cluster) {
-    let namespace = "etcdadm-controller-system";
-    let namespace =
-        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
-    cluster.create("/api/v1/namespaces", &namespace);
+    cluster.make_namespace("etcdadm-controller-system");
     for file in ["base/namespace", "base/rbac", "base/secrets", "base/policy"] {
         cluster.make_all(&format!("{FOLDER}/{file}.yaml"));
     }
@@ -42,7 +39,7 @@ fn the_rights_that_are_granted_are_enough_and_no_more() {
     let host = cluster.host("cp-1");
     let _agent = Agent::start(&host, AT_ONCE);
     let (kubeconfig, token) = cluster.service_account("expiryd-system", "expiryd-controller");
-    let _controller = run_as(&kubeconfig, &folder, &[]);
+    let _controller = run_as(&kubeconfig, &folder, &["--listen", "127.0.0.1:0"]);
 
     machine_when(&cluster, "the date", |a| a[EXPIRY].is_string());
     wait_for("the days", || {
@@ -61,7 +58,7 @@ fn the_rights_that_are_granted_are_enough_and_no_more() {
     });
     assert!(events.iter().all(|event| event["regarding"]["name"] == "prod"), "{events:?}");
 
-    no_more(&cluster, &token);
+    no_more(&cluster, &As::Token(token));
 }
 
 /// What a stolen token is refused.

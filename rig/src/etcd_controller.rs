@@ -3,9 +3,7 @@
 //! No kubelet is there, so the rig does what one and a Deployment would: whoever evicts the Pod has the
 //! process ended, and another one started.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,6 +13,7 @@ use testkit::cluster_api::Management;
 
 use crate::dates::{now, rfc3339};
 use crate::managers::Managers;
+use crate::worker::Worker;
 
 /// Where EKS Anywhere puts it.
 const NAMESPACE: &str = "etcdadm-controller-system";
@@ -24,15 +23,14 @@ const PERIOD: Duration = Duration::from_millis(250);
 
 /// Ended with this.
 pub(crate) struct EtcdController {
+    _worker: Worker,
     shared: Arc<Shared>,
-    worker: Option<JoinHandle<()>>,
 }
 
 struct Shared {
     cluster: Arc<Cluster>,
     managers: Arc<Managers>,
     running: Mutex<Running>,
-    stop: AtomicBool,
 }
 
 struct Running {
@@ -43,19 +41,12 @@ struct Running {
 
 impl EtcdController {
     pub(crate) fn start(cluster: Arc<Cluster>, managers: Arc<Managers>) -> Self {
-        let namespace =
-            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
-        cluster.create("/api/v1/namespaces", &namespace);
+        cluster.make_namespace(NAMESPACE);
         let running = Mutex::new(Running::start(&cluster, &managers, 1));
-        let shared = Arc::new(Shared { cluster, managers, running, stop: AtomicBool::new(false) });
+        let shared = Arc::new(Shared { cluster, managers, running });
         let working = Arc::clone(&shared);
-        let worker = thread::spawn(move || {
-            while !working.stop.load(Ordering::Relaxed) {
-                working.look();
-                thread::sleep(PERIOD);
-            }
-        });
-        Self { shared, worker: Some(worker) }
+        let worker = Worker::every(PERIOD, move || working.look());
+        Self { _worker: worker, shared }
     }
 
     /// How often it was started.
@@ -70,13 +61,6 @@ impl EtcdController {
         running.server = self.shared.managers.etcdadm_controller();
         running.starts += 1;
         tell(&self.shared.cluster, &running.pod);
-    }
-}
-
-impl Drop for EtcdController {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        let _ = self.worker.take().map(JoinHandle::join);
     }
 }
 

@@ -5,9 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -19,14 +17,15 @@ use time::OffsetDateTime;
 use crate::dates::usual;
 use crate::etcd_member::Member;
 use crate::network::machine;
+use crate::worker::Worker;
 
 /// How often it looks.
 const PERIOD: Duration = Duration::from_millis(250);
 
 /// Works until it is dropped, and ends its machines then.
 pub struct EtcdHosts {
+    _worker: Worker,
     shared: Arc<Shared>,
-    worker: Option<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -36,7 +35,6 @@ struct Shared {
     /// When the certificates end of the first machines, in the order in which they boot.
     ends: Vec<OffsetDateTime>,
     members: Mutex<BTreeMap<String, Member>>,
-    stop: AtomicBool,
 }
 
 impl EtcdHosts {
@@ -48,23 +46,11 @@ impl EtcdHosts {
         ends: Vec<OffsetDateTime>,
     ) -> Self {
         let members = Mutex::default();
-        let shared = Arc::new(Shared {
-            cluster,
-            authority,
-            etcd,
-            ends,
-            members,
-            stop: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared { cluster, authority, etcd, ends, members });
         let working = Arc::clone(&shared);
-        let worker = thread::spawn(move || {
-            let mut booted = 0;
-            while !working.stop.load(Ordering::Relaxed) {
-                working.look(&mut booted);
-                thread::sleep(PERIOD);
-            }
-        });
-        Self { shared, worker: Some(worker) }
+        let mut booted = 0;
+        let worker = Worker::every(PERIOD, move || working.look(&mut booted));
+        Self { _worker: worker, shared }
     }
 
     /// The members that run now, by the `EtcdHostMachine`'s name.
@@ -86,13 +72,6 @@ impl EtcdHosts {
     /// The CA that signs for all of them.
     pub fn authority(&self) -> &Authority {
         &self.shared.authority
-    }
-}
-
-impl Drop for EtcdHosts {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        let _ = self.worker.take().map(JoinHandle::join);
     }
 }
 

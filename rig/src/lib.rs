@@ -12,6 +12,7 @@
 )]
 
 mod network;
+mod worker;
 mod programs;
 mod definitions;
 mod managers;

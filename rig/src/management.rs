@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::authority::Authority;
 use testkit::cluster::{Cluster, assets};
-use testkit::cluster_api::Management;
+use testkit::cluster_api::{Management, NAMESPACE};
 use testkit::{Server, wait_for, wait_up_to};
 use time::OffsetDateTime;
 
@@ -88,7 +88,7 @@ impl Rig {
         let kubeconfig = folder.path().join("kubeconfig");
         fs::write(&kubeconfig, cluster.admin_kubeconfig()).unwrap();
         definitions::install(&cluster, &programs.definitions());
-        Management(&cluster).make_namespace();
+        cluster.make_namespace(NAMESPACE);
         let managers = Managers::new(programs, folder.path(), &kubeconfig);
         let managers = Arc::new(managers);
         let mut servers = managers.cluster_api();
@@ -137,10 +137,7 @@ impl Rig {
         let hosts = EtcdHosts::start(Arc::clone(&self.cluster), authority, etcd, ends.etcd);
         self.create(objects::external(CLUSTER));
         if let Some(end) = ends.client_pair {
-            wait_for("the client pair of etcdadm-controller", || {
-                self.management()
-                    .secret_field(&format!("{CLUSTER}-apiserver-etcd-client"), "tls.crt")
-            });
+            wait_for("the client pair of etcdadm-controller", || self.client_certificate());
             self.replace_client_pair(&hosts, end);
         }
         let agents =
@@ -178,18 +175,19 @@ impl Rig {
     pub fn replace_client_pair(&self, hosts: &EtcdHosts, not_after: OffsetDateTime) {
         let pair = etcd_pki::client(hosts.authority(), CLUSTER, not_after);
         let fields = [("tls.crt", pair.certificate.as_str()), ("tls.key", pair.key.as_str())];
-        self.management().replace_secret(&format!("{CLUSTER}-apiserver-etcd-client"), &fields);
+        self.management().replace_secret(&client_pair(), &fields);
+    }
+
+    /// The certificate of the client pair in the Secret of etcdadm-controller.
+    pub fn client_certificate(&self) -> Option<String> {
+        self.management().secret_field(&client_pair(), "tls.crt")
     }
 
     /// Has etcdadm-controller make the client pair anew, as the end of a rollout of etcd does, and waits for it
     /// (etcdadm-controller `controllers/controller.go`, `EtcdCertificatesAvailable`).
     pub fn refresh_client_pair(&self) {
         self.timeline.act("had the client pair made anew");
-        let field = || {
-            let name = format!("{CLUSTER}-apiserver-etcd-client");
-            self.management().secret_field(&name, "tls.crt")
-        };
-        let before = field();
+        let before = self.client_certificate();
         let mut conditions = self.etcdadm_cluster()["status"]["conditions"].clone();
         for condition in conditions.as_array_mut().unwrap() {
             if condition["type"] == "EtcdCertificatesAvailable" {
@@ -200,7 +198,7 @@ impl Rig {
         }
         let name = format!("{CLUSTER}-etcd");
         self.management().status("EtcdadmCluster", &name, &json!({ "conditions": conditions }));
-        wait_for("another client pair", || (field() != before).then_some(()));
+        wait_for("another client pair", || (self.client_certificate() != before).then_some(()));
     }
 
     fn control_plane_is_whole(&self, agents: &NodeAgents) {
@@ -253,6 +251,11 @@ impl Rig {
     pub fn starts_of_etcd_controller(&self) -> usize {
         self.etcd_controller.as_ref().unwrap().starts()
     }
+}
+
+/// The Secret of the client pair.
+fn client_pair() -> String {
+    format!("{CLUSTER}-apiserver-etcd-client")
 }
 
 impl Drop for Rig {

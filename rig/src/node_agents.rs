@@ -2,9 +2,7 @@
 //! server of the in-memory provider.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use base64::Engine;
@@ -19,6 +17,7 @@ use testkit::{Agent, Host};
 use time::OffsetDateTime;
 
 use crate::dates::{der, usual};
+use crate::worker::Worker;
 
 /// How often it looks.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -35,8 +34,8 @@ const KUBECONFIGS: &[&str] = &["admin", "super-admin", "controller-manager", "sc
 
 /// Works until it is dropped, and ends its agents then.
 pub struct NodeAgents {
+    _worker: Worker,
     shared: Arc<Shared>,
-    worker: Option<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -46,7 +45,6 @@ struct Shared {
     /// When the certificates end of the first machines, in the order in which they come.
     ends: Vec<OffsetDateTime>,
     agents: Mutex<BTreeMap<String, (Host, Agent)>>,
-    stop: AtomicBool,
 }
 
 impl NodeAgents {
@@ -57,18 +55,12 @@ impl NodeAgents {
         external: bool,
         ends: Vec<OffsetDateTime>,
     ) -> Self {
-        let (agents, stop) = (Mutex::default(), AtomicBool::new(false));
-        let name = name.to_owned();
-        let shared = Arc::new(Shared { cluster, name, external, ends, agents, stop });
+        let (agents, name) = (Mutex::default(), name.to_owned());
+        let shared = Arc::new(Shared { cluster, name, external, ends, agents });
         let working = Arc::clone(&shared);
-        let worker = thread::spawn(move || {
-            let mut started = 0;
-            while !working.stop.load(Ordering::Relaxed) {
-                working.look(&mut started);
-                thread::sleep(PERIOD);
-            }
-        });
-        Self { shared, worker: Some(worker) }
+        let mut started = 0;
+        let worker = Worker::every(PERIOD, move || working.look(&mut started));
+        Self { _worker: worker, shared }
     }
 
     /// The Machines that have an agent now.
@@ -81,13 +73,6 @@ impl NodeAgents {
         let agents = self.shared.agents.lock().unwrap();
         let certificate = CertificateBuilder::leaf(&der(end)).pem();
         agents[machine].0.replace("etc/kubernetes/pki/apiserver.crt", certificate);
-    }
-}
-
-impl Drop for NodeAgents {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        let _ = self.worker.take().map(JoinHandle::join);
     }
 }
 

@@ -1,9 +1,7 @@
 //! What happened, and when: a line for each change of what the controllers act on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,13 +9,15 @@ use testkit::cluster::Cluster;
 use testkit::cluster_api::Management;
 use time::OffsetDateTime;
 
+use crate::worker::Worker;
+
 /// How often it looks.
 const PERIOD: Duration = Duration::from_millis(100);
 
 /// Watches until it is dropped.
 pub struct Timeline {
+    _worker: Worker,
     shared: Arc<Shared>,
-    worker: Option<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -27,7 +27,6 @@ struct Shared {
     lines: Mutex<Vec<String>>,
     /// Every Machine that there ever was: control plane, etcd.
     machines: Mutex<[BTreeSet<String>; 2]>,
-    stop: AtomicBool,
 }
 
 /// What an object is about, by name.
@@ -40,17 +39,11 @@ impl Timeline {
             kinds,
             lines: Mutex::default(),
             machines: Mutex::default(),
-            stop: AtomicBool::new(false),
         });
         let working = Arc::clone(&shared);
-        let worker = thread::spawn(move || {
-            let mut known = Said::new();
-            while !working.stop.load(Ordering::Relaxed) {
-                working.look(&mut known);
-                thread::sleep(PERIOD);
-            }
-        });
-        Self { shared, worker: Some(worker) }
+        let mut known = Said::new();
+        let worker = Worker::every(PERIOD, move || working.look(&mut known));
+        Self { _worker: worker, shared }
     }
 
     /// Writes down what the test does.
@@ -71,13 +64,6 @@ impl Timeline {
     /// The lines so far.
     pub fn lines(&self) -> Vec<String> {
         self.shared.lines.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Timeline {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        let _ = self.worker.take().map(JoinHandle::join);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use rig::{CLUSTER, Controller, Ends, Etcd, EtcdHosts, NodeAgents, Rig, Spans, in_days, rfc3339};
+use rig::{Controller, Ends, Etcd, EtcdHosts, NodeAgents, Rig, Spans, in_days, rfc3339};
 use serde_json::{Value, from_str, json};
 use testkit::wait_up_to;
 
@@ -22,12 +22,6 @@ pub(crate) const UNTIL_DUE: i64 = 120;
 pub(crate) fn intent(rig: &Rig) -> Option<Value> {
     let etcd = rig.etcdadm_cluster();
     from_str(etcd["metadata"]["annotations"]["expiryd.dev/intent"].as_str()?).ok()
-}
-
-/// The client certificate of etcdadm-controller.
-pub(crate) fn client_certificate(rig: &Rig) -> Option<String> {
-    let secret = format!("{CLUSTER}-apiserver-etcd-client");
-    rig.management().secret_field(&secret, "tls.crt")
 }
 
 /// A cluster with what works on it.
@@ -78,14 +72,14 @@ fn one_machine_of_etcd_that_is_due_has_all_of_it_and_the_control_plane_rolled_on
     let spans = Spans::default();
     let due = in_days(7, spans.get("lead") + UNTIL_DUE);
     let made = made(&rig, Ends { etcd: vec![due], ..Ends::default() });
-    let before = client_certificate(&rig);
+    let before = rig.client_certificate();
     let _controller = opted_in(&rig, &spans, &[]);
     let intent = both_are_rolled_once(&rig, &made);
     assert_eq!(intent["cause"], "machine-due");
     assert_eq!(intent["uids"].as_array().unwrap().len(), 3);
     let start = due - time::Duration::days(7) - time::Duration::seconds(spans.get("lead"));
     assert!(intent["at"].as_str() >= Some(rfc3339(start).as_str()), "{intent} is too early");
-    assert_ne!(client_certificate(&rig), before);
+    assert_ne!(rig.client_certificate(), before);
 }
 
 #[test]
@@ -95,11 +89,11 @@ fn a_client_pair_that_is_due_alone_has_etcd_rolled() {
     let spans = Spans::default().with("node-skew", 10).with("restart-pause", 20);
     let due = in_days(7, spans.get("lead") + UNTIL_DUE);
     let made = made(&rig, Ends { client_pair: Some(due), ..Ends::default() });
-    let before = client_certificate(&rig);
+    let before = rig.client_certificate();
     let _controller = opted_in(&rig, &spans, &[]);
     let intent = both_are_rolled_once(&rig, &made);
     assert_eq!(intent["cause"], "secret-due");
-    assert_ne!(client_certificate(&rig), before);
+    assert_ne!(rig.client_certificate(), before);
     // It held the old pair, which it would use beyond its end.
     assert_eq!(rig.starts_of_etcd_controller(), 2);
 }

@@ -118,16 +118,20 @@ impl Cluster {
     /// A kubeconfig of an administrator, with everything embedded.
     pub fn admin_kubeconfig(&self) -> String {
         let data = |text: &str| STANDARD.encode(text);
+        let (certificate, key) = (data(&self.admin.certificate), data(&self.admin.key));
+        self.kubeconfig(&format!("client-certificate-data: {certificate}, client-key-data: {key}"))
+    }
+
+    /// A kubeconfig with this user.
+    fn kubeconfig(&self, user: &str) -> String {
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
              clusters: [{{name: k, cluster: {{server: 'https://127.0.0.1:{}', \
              certificate-authority-data: {}}}}}]\n\
              contexts: [{{name: x, context: {{cluster: k, user: u}}}}]\n\
-             users: [{{name: u, user: {{client-certificate-data: {}, client-key-data: {}}}}}]\n",
+             users: [{{name: u, user: {{{user}}}}}]\n",
             self.port,
-            data(&self.authority.pem()),
-            data(&self.admin.certificate),
-            data(&self.admin.key)
+            STANDARD.encode(self.authority.pem()),
         )
     }
 
@@ -203,17 +207,17 @@ impl Cluster {
         }
     }
 
+    /// Makes a namespace.
+    pub fn make_namespace(&self, name: &str) {
+        let namespace =
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        self.create("/api/v1/namespaces", &namespace);
+    }
+
     /// A kubeconfig with a token of a ServiceAccount, and that token.
-    pub fn service_account(&self, namespace: &str, name: &str) -> (String, As) {
-        let request = json!({
-            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {},
-        });
-        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
-        let token = self.create(&path, &request)["status"]["token"].as_str().unwrap().to_owned();
-        let admin = self.admin_kubeconfig();
-        let (clusters, _) = admin.split_once("users:").unwrap();
-        let kubeconfig = format!("{clusters}users: [{{name: u, user: {{token: {token}}}}}]\n");
-        (kubeconfig, As::Token(token))
+    pub fn service_account(&self, namespace: &str, name: &str) -> (String, String) {
+        let token = self.request_token(namespace, name, &json!({}));
+        (self.kubeconfig(&format!("token: {token}")), token)
     }
 
     /// A token as the kubelet of this Node mounts it into one of our pods.
@@ -224,14 +228,17 @@ impl Cluster {
                 "containers": [{ "name": "expiryd", "image": "expiryd" }] },
         });
         let pod = self.create("/api/v1/namespaces/kube-system/pods", &pod);
+        let bound = json!({ "boundObjectRef": { "kind": "Pod", "apiVersion": "v1",
+            "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"] } });
+        As::Token(self.request_token("kube-system", "expiryd", &bound))
+    }
+
+    fn request_token(&self, namespace: &str, name: &str, spec: &Value) -> String {
         let request = json!({
-            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-            "spec": { "boundObjectRef": { "kind": "Pod", "apiVersion": "v1",
-                "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"] } },
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec,
         });
-        let path = "/api/v1/namespaces/kube-system/serviceaccounts/expiryd/token";
-        let token = self.create(path, &request)["status"]["token"].as_str().unwrap().to_owned();
-        As::Token(token)
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
+        self.create(&path, &request)["status"]["token"].as_str().unwrap().to_owned()
     }
 
     /// A control plane with the identity of this Node's kubelet.

@@ -76,7 +76,7 @@ impl Management<'_> {
             let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
             self.0.create(path, &definition);
         }
-        self.make_namespace();
+        self.0.make_namespace(NAMESPACE);
         for (group, version, _, plural) in KINDS {
             let path = format!("/apis/{group}/{version}/namespaces/{NAMESPACE}/{plural}");
             wait_for("the kind", || {
@@ -84,13 +84,6 @@ impl Management<'_> {
                 (status == 200).then_some(())
             });
         }
-    }
-
-    /// Makes the namespace.
-    pub fn make_namespace(&self) {
-        let namespace =
-            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
-        self.0.create("/api/v1/namespaces", &namespace);
     }
 
     fn served(kind: &str) -> &'static (&'static str, &'static str, &'static str, &'static str) {
