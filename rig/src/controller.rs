@@ -15,6 +15,8 @@ impl Default for Spans {
     fn default() -> Self {
         Self(vec![
             ("lead", 20),
+            // Members are minutes old, and are to be replaced together all the same.
+            ("align", 60),
             ("birth", 5),
             ("min-lifetime", 60),
             ("cool", 30),
