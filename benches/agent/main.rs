@@ -155,19 +155,23 @@ fn change() {
         fs::write(&file, CertificateBuilder::leaf(&format!("{year}0101000000Z")).pem()).unwrap();
     };
     write(2030);
-    // Without it the machine would not be whole, and the answer would say so.
-    fs::write(file.with_file_name("peer.crt"), CertificateBuilder::leaf("20500101000000Z").pem())
-        .unwrap();
+    // Without them the machine would not be whole, and the answer would say so.
+    for (name, builder) in [
+        ("peer.crt", CertificateBuilder::leaf("20500101000000Z")),
+        ("ca.crt", CertificateBuilder::ca("20500101000000Z")),
+    ] {
+        fs::write(file.with_file_name(name), builder.pem()).unwrap();
+    }
     let server = agent(node.path(), &[]);
     let mut connection = Connection::to(server.address, "/expiry?format=text");
-    while connection.get() != b"2030-01-01T00:00:00Z\n" {}
+    wait_for(&mut connection, "2030-01-01T00:00:00Z\n");
     sleep(Duration::from_secs(1));
     let mut times: Vec<Duration> = (2031..2041)
         .map(|year| {
             let expected = format!("{year}-01-01T00:00:00Z\n");
             write(year);
             let start = Instant::now();
-            while connection.get() != expected.as_bytes() {}
+            wait_for(&mut connection, &expected);
             let visible = start.elapsed();
             sleep(Duration::from_millis(400));
             visible
@@ -177,6 +181,19 @@ fn change() {
     let over = times[times.len() / 2].as_secs_f64() * 1_000.0 - 250.0;
     let what = "change to answer, beyond the 250 ms of debounce (median of 10)";
     row(what, &format!("{over:.1} ms"), "50 ms");
+}
+
+/// Asks until the answer is `expected`; a minute without it ends the benchmark with what was answered.
+fn wait_for(connection: &mut Connection, expected: &str) {
+    let start = Instant::now();
+    loop {
+        let answer = connection.get();
+        if answer == expected.as_bytes() {
+            return;
+        }
+        let answer = String::from_utf8_lossy(answer);
+        assert!(start.elapsed() < Duration::from_secs(60), "not {expected:?} but {answer:?}");
+    }
 }
 
 /// The least that hyper does for a request, in a process of its own.
