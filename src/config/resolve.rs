@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use expiryd_api::{PORT, Role};
 
-use super::settings::Settings;
+use super::settings::{LayoutSettings, NodeSettings, Settings, SourceSettings};
 use super::{
     Config, ConfigError, Extras, LayoutOverrides, Limits, LogFormat, LogLevel, NodeConfig, Pod,
     SERVICE_ACCOUNT, Timing, source, tls, wrong,
@@ -59,31 +59,39 @@ impl Settings {
             timing,
             debounce,
             tick: within("tick", self.tick, 300, 1..=86_400)?,
-            node: NodeConfig {
-                annotate: self.node.annotate.unwrap_or(true),
-                spread: within("node.spread", self.node.spread, 60, 0..=3_600)?,
-                timeout: within("node.timeout", self.node.timeout, 15, 1..=300)?,
-                is_worker: self.layout.role == Some(Role::Worker),
-                extras: Extras {
-                    condition_window: self.node.condition_window,
-                    event: self.node.event.unwrap_or(false),
-                },
-                pod: Pod::from_environment(),
-            },
+            node: node(&self.node, self.layout.role)?,
             log_format: self.log_format.unwrap_or(LogFormat::Auto),
             log_level: self.log_level.unwrap_or(LogLevel::Info),
-            layout: LayoutOverrides {
-                role: self.layout.role,
-                etcd_topology: self.layout.etcd_topology,
-                control_plane_pki: absolute(
-                    "layout.control-plane-pki",
-                    self.layout.control_plane_pki,
-                )?,
-                etcd_pki: absolute("layout.etcd-pki", self.layout.etcd_pki)?,
-                sources: self.sources.into_iter().map(source::resolve).collect::<Result<_, _>>()?,
-            },
+            layout: layout(self.layout, self.sources)?,
         })
     }
+}
+
+fn node(settings: &NodeSettings, role: Option<Role>) -> Result<NodeConfig, ConfigError> {
+    Ok(NodeConfig {
+        annotate: settings.annotate.unwrap_or(true),
+        spread: within("node.spread", settings.spread, 60, 0..=3_600)?,
+        timeout: within("node.timeout", settings.timeout, 15, 1..=300)?,
+        is_worker: role == Some(Role::Worker),
+        extras: Extras {
+            condition_window: settings.condition_window,
+            event: settings.event.unwrap_or(false),
+        },
+        pod: Pod::from_environment(),
+    })
+}
+
+fn layout(
+    settings: LayoutSettings,
+    sources: Vec<SourceSettings>,
+) -> Result<LayoutOverrides, ConfigError> {
+    Ok(LayoutOverrides {
+        role: settings.role,
+        etcd_topology: settings.etcd_topology,
+        control_plane_pki: absolute("layout.control-plane-pki", settings.control_plane_pki)?,
+        etcd_pki: absolute("layout.etcd-pki", settings.etcd_pki)?,
+        sources: sources.into_iter().map(source::resolve).collect::<Result<_, _>>()?,
+    })
 }
 
 /// Refuses addresses that other machines reach.
