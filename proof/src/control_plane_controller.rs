@@ -52,7 +52,8 @@ pub fn reconcile(world: &mut World) -> Reconciled {
     let control_plane = &mut world.control_plane;
     let standing = control_plane.machines.iter().filter(|machine| !machine.deleting).count();
     let settled = control_plane.machines.iter().all(|machine| machine.up && !machine.deleting);
-    control_plane.rolling = !outdated.is_empty();
+    let leaving = control_plane.machines.iter().any(|machine| machine.deleting);
+    control_plane.rolling = !outdated.is_empty() || (control_plane.rolling && leaving);
     if !outdated.is_empty() {
         control_plane.up_to_date = Some(false);
         if !settled {
@@ -62,6 +63,10 @@ pub fn reconcile(world: &mut World) -> Reconciled {
             return make(world);
         }
         return delete(world, &outdated);
+    }
+    if leaving {
+        // Its hook has to see a Machine off before anything else is done.
+        return noted(&before, world, Reconciled::Waits);
     }
     if control_plane.up_to_date == Some(false) {
         // The annotation is written first, the condition with the rest of the status.

@@ -4,7 +4,8 @@
 //! simulation of ten years.
 //!
 //! The way of the data: a [`world`], the models that change it, our own [`controller`] in it, the
-//! [`state`] of a search, what must always [`hold`](invariants), the [`scenarios`], and the [`search`].
+//! [`state`] of a search, the [`trace`] of the real ones and its [`replay`], what must always
+//! [`hold`](invariants), the [`scenarios`], and the [`search`].
 
 pub mod world;
 pub mod etcd_controller;
@@ -12,6 +13,8 @@ pub mod control_plane_controller;
 pub mod controller;
 pub mod state;
 pub mod invariants;
+pub mod trace;
+pub mod replay;
 pub mod settle;
 pub mod search;
 pub mod scenarios;

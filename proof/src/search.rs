@@ -53,9 +53,6 @@ pub fn search(scenario: &Scenario, parameters: &Parameters) -> Found {
     if let Some(violation) = unsettled(&scenario.state, scenario, parameters) {
         return Found { states: 1, settled: 1, violation: Some((violation, Vec::new())) };
     }
-    if let Some(violation) = unsettled(&scenario.state, scenario, parameters) {
-        return Found { states: 1, settled: 1, violation: Some((violation, Vec::new())) };
-    }
     while let Some((index, state)) = waiting.pop_front() {
         for event in state.events() {
             let (next, effect) = state.after(event, parameters, scenario.sight);

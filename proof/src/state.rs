@@ -213,7 +213,7 @@ fn is_waiting(etcd: &Etcd, now: i64) -> bool {
 
 /// etcdadm-controller lets go of a Machine and is killed: what it knows of the rollout is in conditions that
 /// were not written.
-fn killed(world: &mut World) -> Effect {
+pub fn killed(world: &mut World) -> Effect {
     let before = world.clone();
     if etcd_controller::reconcile(world) != Reconciled::LetGo {
         *world = before;
