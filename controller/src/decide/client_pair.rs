@@ -11,14 +11,23 @@ use crate::parameters::DAY;
 /// Pairs that are remembered; a cluster gets about two a year.
 const PAIRS: usize = 20;
 
+/// How long a pair lives that etcdadm-controller makes (a year, `CertificateValidity` of etcdadm).
+const LIFETIME: i64 = 365 * DAY;
+
 /// Until when the pair that etcdadm-controller holds can be relied upon: the earliest end among the pairs
-/// that the Secret has had since it was started, or ever, where nobody saw it start. The clocks may be so many
-/// seconds apart.
+/// that the Secret has had since it was started, or ever, where nobody saw it start. If it was started before
+/// the first pair that was seen was made, it holds one that nobody has seen, and that can be relied upon no
+/// longer than until that start. The clocks may be so many seconds apart.
 pub fn held_until(
     pairs: &[ClientPair],
     started_at: Option<Timestamp>,
     skew: i64,
 ) -> Option<Timestamp> {
+    if let (Some(first), Some(started)) = (pairs.first(), started_at)
+        && after(started, skew) < first.first_seen.min(before(first.not_after, LIFETIME))
+    {
+        return Some(started);
+    }
     let since = started_at.map(|started| before(started, skew));
     let replaced = pairs.iter().skip(1).map(|next| Some(next.first_seen)).chain([None]);
     let had = pairs.iter().zip(replaced).filter(|(_, replaced)| match (since, replaced) {

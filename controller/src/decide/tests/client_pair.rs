@@ -24,13 +24,42 @@ fn it_holds_the_earliest_of_the_pairs_that_the_secret_has_had_since_it_started()
     assert_eq!(held(Some(-10)), day(300));
     assert_eq!(held(Some(-31)), day(100));
     assert_eq!(held(Some(-201)), day(5));
-    assert_eq!(held(Some(-500)), day(5), "the first pair ever seen counts as held");
+    assert_eq!(held(Some(-399)), day(5));
+    assert_eq!(held(Some(-500)), day(-500), "of what it was started with nobody has seen the end");
     assert_eq!(held(None), day(5));
     assert_eq!(held_until(&[], None, 300), None);
     // Five minutes for clocks that differ.
     let started = |seconds| Some(Timestamp::from_unix(day(-30).unix() + seconds));
     assert_eq!(held_until(&pairs, started(300), 300), Some(day(100)));
     assert_eq!(held_until(&pairs, started(301), 300), Some(day(300)));
+}
+
+#[test]
+fn it_is_restarted_if_it_was_started_before_the_first_pair_that_anybody_saw_was_made() {
+    let mut facts = external();
+    let etcd = etcd(&mut facts);
+    etcd.pairs = Vec::new();
+    etcd.secret = Some(SecretPair { sha256: "one".to_owned(), not_after: day(355) });
+    etcd.controller.started_at = Some(day(-11));
+    let [Action::RecordPairs(_), Action::RestartEtcdController] = &actions(&decided(&facts))[..]
+    else {
+        panic!("{:?}", actions(&decided(&facts)))
+    };
+    let controller = |facts: &mut Facts, started| {
+        let controller = &mut super::etcd(facts).controller;
+        controller.started_at = Some(day(started));
+        controller.may_restart = false;
+    };
+    // Without the right its health checks are skipped at once: the end of that pair may be now.
+    controller(&mut facts, -11);
+    assert!(actions(&decided(&facts)).contains(&Action::SkipHealthChecks(true)));
+    controller(&mut facts, -10);
+    assert!(matches!(actions(&decided(&facts))[..], [Action::RecordPairs(_)]));
+    // A pair that lives for ten years says nothing of when it was made.
+    super::etcd(&mut facts).secret =
+        Some(SecretPair { sha256: "one".to_owned(), not_after: day(3_650) });
+    controller(&mut facts, 0);
+    assert!(matches!(actions(&decided(&facts))[..], [Action::RecordPairs(_)]));
 }
 
 #[test]
