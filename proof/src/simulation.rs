@@ -7,7 +7,7 @@ mod table;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use expiryd_controller::decide::decide;
+use expiryd_controller::decide::{Guard, decide};
 use expiryd_controller::parameters::Parameters;
 use expiryd_controller::schedule::{Policy, Schedule};
 use fastrand::Rng;
@@ -185,6 +185,8 @@ impl Simulation {
             self.table.wrote(planned);
             apply(&mut simulated.world, &planned.action);
         }
+        let is_stale = decision.findings.iter().any(|found| found.guard == Guard::StalePair);
+        simulated.tell(at, is_stale, &mut self.table);
         let near = decision.is_near
             || decision.etcd_start.is_some_and(|start| start.from.unix() <= at + DAY);
         let wait = match () {

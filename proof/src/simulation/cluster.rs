@@ -32,6 +32,8 @@ pub(super) struct SimulatedCluster {
     silent_until: i64,
     /// When it was at rest last.
     at_rest: i64,
+    /// Since when people are told to restart etcdadm-controller.
+    told: Option<i64>,
     /// What has been told to have ended.
     ended: BTreeSet<Id>,
     /// When machines of the control plane were deleted lately.
@@ -76,6 +78,7 @@ impl SimulatedCluster {
             liar,
             silent_until: 0,
             at_rest: start,
+            told: None,
             ended: BTreeSet::new(),
             deletions: Vec::new(),
             seen_leaving: BTreeSet::new(),
@@ -174,6 +177,16 @@ impl SimulatedCluster {
             && self.world.etcd.as_ref().is_none_or(|etcd| {
                 etcd.ready && etcd.machines.len() == REPLICAS && !etcd.upgrade_complete
             })
+    }
+
+    /// People who are told for two days that etcdadm-controller holds a stale pair restart it.
+    pub(super) fn tell(&mut self, now: i64, is_stale: bool, table: &mut Table) {
+        if !is_stale {
+            self.told = None;
+        } else if now > *self.told.get_or_insert(now) + 2 * DAY {
+            self.told = None;
+            self.restart_etcd_controller(now, table);
+        }
     }
 
     fn restart_etcd_controller(&mut self, now: i64, table: &mut Table) {
