@@ -1,7 +1,7 @@
 //! What must hold after each event, by the numbers of the design.
 
 use crate::state::{Effect, Event, State};
-use crate::world::World;
+use crate::world::{EtcdMachine, World};
 
 /// What does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,31 +34,43 @@ pub fn always(world: &World) -> Option<Violation> {
     (is_stale && is_looked_after).then_some(Violation::StalePair)
 }
 
+/// The Machine that etcdadm-controller let go of, as it was.
+pub fn let_go<'a>(before: &'a World, after: &World) -> Option<&'a EtcdMachine> {
+    let new = after.etcd.as_ref()?;
+    before
+        .etcd
+        .as_ref()?
+        .owned()
+        .find(|machine| new.machines.iter().any(|other| other.id == machine.id && !other.owned))
+}
+
+/// What was broken by letting go of a Machine for a mark of ours.
+pub fn broken_by_letting_go(before: &World, machine: &EtcdMachine) -> Option<Violation> {
+    let etcd = before.etcd.as_ref()?;
+    let intent = etcd.intent.as_ref().filter(|intent| intent.closed.is_none());
+    let Some(intent) = intent.filter(|intent| machine.mark.as_ref() == Some(&intent.id)) else {
+        return Some(Violation::OutsideIntent);
+    };
+    let standing = etcd.machines.iter().filter(|machine| !machine.owned);
+    let mut others = standing.filter(|machine| machine.mark.as_ref() != Some(&intent.id));
+    if others.next().is_some() {
+        return Some(Violation::StartedOverLeftovers);
+    }
+    let is_first = etcd.machines.iter().all(|machine| machine.owned);
+    let control_plane = &before.control_plane;
+    let rolls = control_plane.up_to_date == Some(false)
+        || control_plane.machines.len() != control_plane.replicas;
+    (is_first && rolls).then_some(Violation::StartedWhileRolling)
+}
+
 /// What an event broke.
 pub fn broken(before: &State, event: Event, effect: Effect, after: &State) -> Option<Violation> {
-    let new = after.world.etcd.as_ref()?;
-    let old = before.world.etcd.as_ref()?;
     if let Some(violation) = always(&after.world) {
         return Some(violation);
     }
     if effect != Effect::LetGo || !matches!(event, Event::Etcd | Event::EtcdKilled) {
         return None;
     }
-    let let_go = old
-        .owned()
-        .find(|machine| new.machines.iter().any(|other| other.id == machine.id && !other.owned))?;
-    let intent = old.intent.as_ref().filter(|intent| intent.closed.is_none());
-    let Some(intent) = intent.filter(|intent| let_go.mark.as_ref() == Some(&intent.id)) else {
-        return Some(Violation::OutsideIntent);
-    };
-    let standing = old.machines.iter().filter(|machine| !machine.owned);
-    let mut others = standing.filter(|machine| machine.mark.as_ref() != Some(&intent.id));
-    if others.next().is_some() {
-        return Some(Violation::StartedOverLeftovers);
-    }
-    let is_first = old.machines.iter().all(|machine| machine.owned);
-    let control_plane = &before.world.control_plane;
-    let rolls = control_plane.up_to_date == Some(false)
-        || control_plane.machines.len() != control_plane.replicas;
-    (is_first && rolls).then_some(Violation::StartedWhileRolling)
+    let machine = let_go(&before.world, &after.world)?;
+    broken_by_letting_go(&before.world, machine)
 }

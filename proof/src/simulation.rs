@@ -206,7 +206,7 @@ impl Simulation {
         let before = simulated.world.clone();
         let done = etcd_controller::reconcile(&mut simulated.world);
         if done == EtcdReconciled::LetGo {
-            self.table.let_go(&before);
+            self.table.let_go(&before, &simulated.world, simulated.lies());
         }
         let is_ready = simulated.world.etcd.as_ref().is_none_or(|etcd| etcd.ready);
         self.machines(at, cluster, before.next_id);
@@ -223,8 +223,8 @@ impl Simulation {
         let before = simulated.world.clone();
         let done = control_plane_controller::reconcile(&mut simulated.world);
         if done == ControlPlaneReconciled::Deleted {
-            let limit = simulated.deleted(at, &before);
-            self.table.deleted(&before, &simulated.world, limit);
+            let is_endless = simulated.deleted(at, &before);
+            self.table.deleted(&before, &simulated.world, simulated.lies(), is_endless);
         }
         self.machines(at, cluster, before.next_id);
         match done {

@@ -18,7 +18,7 @@ const REPLICAS: usize = 3;
 const DAYS: i64 = 7;
 
 /// A mark of somebody else: an upgrade.
-const UPGRADE: &str = "upgrade";
+pub(super) const UPGRADE: &str = "upgrade";
 
 pub(super) struct SimulatedCluster {
     pub(super) world: World,
@@ -36,6 +36,8 @@ pub(super) struct SimulatedCluster {
     told: Option<i64>,
     /// What has been told to have ended.
     ended: BTreeSet<Id>,
+    /// When a machine failed last.
+    lost: i64,
     /// When machines of the control plane were deleted lately.
     deletions: Vec<i64>,
     seen_leaving: BTreeSet<Id>,
@@ -80,6 +82,7 @@ impl SimulatedCluster {
             at_rest: start,
             told: None,
             ended: BTreeSet::new(),
+            lost: 0,
             deletions: Vec::new(),
             seen_leaving: BTreeSet::new(),
         }
@@ -94,6 +97,11 @@ impl SimulatedCluster {
             Job::ControlPlane => Some(control_plane),
             Job::Up(_) | Job::Gone(_) | Job::Happening => None,
         }
+    }
+
+    /// Whether an agent of it lies.
+    pub(super) const fn lies(&self) -> bool {
+        self.liar.is_some()
     }
 
     /// What we read of it.
@@ -164,7 +172,7 @@ impl SimulatedCluster {
             80..90 => {
                 let index = random.usize(..REPLICAS);
                 table.happened("machines that failed");
-                return self.lose(index, random.bool());
+                return self.lose(now, index, random.bool());
             }
             _ => self.restart_etcd_controller(now, table),
         }
@@ -197,7 +205,8 @@ impl SimulatedCluster {
         }
     }
 
-    fn lose(&mut self, index: usize, of_etcd: bool) -> Vec<Id> {
+    fn lose(&mut self, now: i64, index: usize, of_etcd: bool) -> Vec<Id> {
+        self.lost = now;
         if let Some(etcd) = self.world.etcd.as_mut().filter(|_| of_etcd) {
             let lost = etcd.machines.get_mut(index).map(|machine| {
                 machine.deleting = true;
@@ -223,14 +232,15 @@ impl SimulatedCluster {
     }
 
     /// Notes that KCP has deleted a machine; whether that is more than two rollouts within a month, without a
-    /// person asking.
+    /// person asking, and without a machine of etcd that failed: the control plane follows its replacement.
     pub(super) fn deleted(&mut self, now: i64, before: &World) -> bool {
-        let asked = before.control_plane.rollout_after.is_some_and(|at| at > now - 30 * DAY);
+        let asked = before.control_plane.rollout_after.is_some_and(|at| at > now - 30 * DAY)
+            || self.lost > now - 30 * DAY;
         self.deletions.retain(|at| *at > now - 30 * DAY);
         if !asked {
             self.deletions.push(now);
         }
-        self.deletions.len() > 2 * REPLICAS
+        self.deletions.len() > 2 * REPLICAS && !self.lies()
     }
 
     /// What has ended while it is used, and what must never be.

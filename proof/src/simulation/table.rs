@@ -6,7 +6,8 @@ use std::fmt;
 use expiryd_controller::decide::{Action, Planned};
 use expiryd_controller::memory::Intent;
 
-use crate::invariants::Violation;
+use super::cluster::UPGRADE;
+use crate::invariants::{Violation, broken_by_letting_go, let_go};
 use crate::world::{DAY, World};
 
 /// How far a date may be away for a rollout not to be needless: a window, a lead and what is aligned with it.
@@ -64,21 +65,25 @@ impl Table {
     }
 
     /// etcdadm-controller lets go of a machine of this world.
-    pub(super) fn let_go(&mut self, before: &World) {
-        let Some(etcd) = &before.etcd else { return };
+    pub(super) fn let_go(&mut self, before: &World, after: &World, lies: bool) {
+        let Some((etcd, machine)) = before.etcd.as_ref().zip(let_go(before, after)) else { return };
         let soon = before.now + SOON;
         let is_due = etcd.secret.not_after <= soon || etcd.owned().any(|m| m.leaf <= soon);
-        let by_us = etcd.intent.as_ref().is_some_and(|intent| intent.closed.is_none());
-        let why = match (by_us, is_due) {
+        let by_others = machine.mark.as_deref() == Some(UPGRADE);
+        if let Some(violation) = broken_by_letting_go(before, machine).filter(|_| !by_others) {
+            self.violated(violation);
+        }
+        let why = match (!by_others, is_due) {
             (false, _) => "by others",
             (true, true) => "due",
+            (true, false) if lies => "for a liar",
             (true, false) => "needless",
         };
         *self.etcd_machines.entry(why).or_default() += 1;
     }
 
     /// KCP deletes a machine.
-    pub(super) fn deleted(&mut self, before: &World, after: &World, is_endless: bool) {
+    pub(super) fn deleted(&mut self, before: &World, after: &World, lies: bool, is_endless: bool) {
         let was = before.control_plane.machines.iter().find(|machine| {
             let now = after.control_plane.machines.iter().find(|now| now.id == machine.id);
             !machine.deleting && now.is_some_and(|now| now.deleting)
@@ -92,6 +97,8 @@ impl Table {
             "follows etcd"
         } else if machine.leaf <= soon || machine.client.is_some_and(|p| p.not_after <= soon) {
             "due"
+        } else if lies {
+            "for a liar"
         } else {
             "needless"
         };
