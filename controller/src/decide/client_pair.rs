@@ -69,7 +69,8 @@ impl Case<'_> {
         let newest = etcd.secret.as_ref().map(|secret| secret.not_after);
         let skew = self.parameters.node_skew;
         let settled = pairs.last().is_none_or(|newest| newest.first_seen < self.ago(skew));
-        let near = after(self.now, self.opt_in.window().max(7 * DAY) + self.parameters.lead);
+        let window = self.opt_in.window().max(7 * DAY);
+        let near = after(self.now, window + self.parameters.lead);
         let stale =
             held.filter(|held| newest.is_some_and(|newest| *held < newest) && *held <= near);
         if !self.opt_in.is_full() {
@@ -88,7 +89,8 @@ impl Case<'_> {
             Some(_) if etcd.controller.may_restart => self.restart(etcd, decision),
             Some(held) => {
                 decision.find(Guard::StalePair);
-                let soon = held <= after(self.now, self.parameters.lead);
+                // People have had a lead's time to restart it; from here on we may be away for a window.
+                let soon = held <= after(self.now, window);
                 if soon && !etcd.skipped_health_checks {
                     decision.act(Action::SkipHealthChecks(true), Reason::StalePair);
                 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use expiryd_controller::decide::{Action, Planned};
-use expiryd_controller::memory::Intent;
+use expiryd_controller::memory::{Intent, Published};
 
 use super::cluster::UPGRADE;
 use crate::invariants::{Violation, broken_by_letting_go, let_go};
@@ -99,6 +99,8 @@ impl Table {
             "due"
         } else if lies {
             "for a liar"
+        } else if matches!(&machine.published, Published::Ours(r) if r.date.unix() <= soon) {
+            "renewed in place while due"
         } else {
             "needless"
         };
