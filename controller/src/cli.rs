@@ -20,7 +20,7 @@ use crate::fleet::Fleet;
 use crate::leader::Times;
 use crate::observe::Scope;
 use crate::parameters::Parameters;
-use crate::run::{self, LeaseOptions, Options, RunError};
+use crate::run::{self, LeaseOptions, Options};
 use crate::schedule::Policy;
 use crate::serve::{Endpoint, ServeError, TlsFiles, serve};
 
@@ -245,6 +245,6 @@ async fn work(arguments: Work) -> ExitCode {
     };
     match run::run(client, options, fleet, stopped).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error @ RunError::LostLease) => failed(TRY_AGAIN, &error.to_string()),
+        Err(error) => failed(TRY_AGAIN, &error.to_string()),
     }
 }

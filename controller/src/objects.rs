@@ -26,7 +26,7 @@ pub const ETCD_CLUSTER: &str = "cluster.x-k8s.io/etcd-cluster";
 pub const PAUSED: &str = "cluster.x-k8s.io/paused";
 
 /// Where each kind is served, in which version.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Kinds {
     /// Cluster API's Cluster.
     pub cluster: ApiResource,
@@ -43,7 +43,7 @@ pub struct Kinds {
 }
 
 /// Those of etcdadm.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EtcdKinds {
     /// EtcdadmCluster.
     pub cluster: ApiResource,

@@ -30,10 +30,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
+use crate::clock::now;
 use crate::fleet::Fleet;
 use crate::render::{metrics, page};
 use crate::review::Reviewer;
-use crate::run::now;
 
 /// How long a client may take to say who it is.
 const HANDSHAKE: Duration = Duration::from_secs(10);

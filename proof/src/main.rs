@@ -21,9 +21,12 @@ fn main() -> ExitCode {
             let (clusters, years, seed) = (number(1_000), number(10), number(1));
             let clusters = usize::try_from(clusters).unwrap_or(1_000);
             let years = i64::try_from(years).unwrap_or(10);
-            let table = simulate(Options { clusters, years, seed });
-            print!("{table}");
-            ExitCode::from(u8::from(!table.is_fine()))
+            let [opted_in, never] = [true, false].map(|opted_in| {
+                let table = simulate(Options { clusters, years, seed, opted_in });
+                println!("{}\n{table}", if opted_in { "opted in" } else { "\nnever opted in" });
+                table
+            });
+            ExitCode::from(u8::from(!opted_in.is_fine() || never.writes > 0))
         }
         _ => {
             println!("proof search [WORD] | proof simulate [CLUSTERS YEARS SEED]");

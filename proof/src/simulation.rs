@@ -7,7 +7,7 @@ mod table;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use expiryd_controller::decide::{Guard, decide};
+use expiryd_controller::decide::{Guard, Planned, decide};
 use expiryd_controller::parameters::Parameters;
 use expiryd_controller::schedule::{Policy, Schedule};
 use fastrand::Rng;
@@ -39,6 +39,8 @@ pub struct Options {
     pub years: i64,
     /// The same seed has the same happen.
     pub seed: u64,
+    /// Whether they are opted in.
+    pub opted_in: bool,
 }
 
 /// What comes next in a cluster.
@@ -75,8 +77,9 @@ pub fn simulate(options: Options) -> Table {
     let mut random = Rng::with_seed(options.seed);
     let end = START + options.years * 365 * DAY;
     let parameters = Parameters::default();
-    let clusters: Vec<_> =
-        (0..options.clusters).map(|n| SimulatedCluster::new(n, START, &mut random)).collect();
+    let clusters: Vec<_> = (0..options.clusters)
+        .map(|n| SimulatedCluster::new(n, START, &options, &mut random))
+        .collect();
     // Two a year, of up to five days.
     let outages = (0..2 * options.years).map(|_| {
         let from = START + random.i64(0..end - START);
@@ -128,7 +131,8 @@ impl Simulation {
     }
 
     fn handle(&mut self, at: i64, cluster: usize, job: Job) {
-        let Some(simulated) = self.clusters.get_mut(cluster) else { return };
+        let simulated = self.clusters.get_mut(cluster).filter(|simulated| !simulated.is_lost);
+        let Some(simulated) = simulated else { return };
         if let Some(due) = simulated.due(job) {
             if *due != at {
                 return;
@@ -182,8 +186,13 @@ impl Simulation {
         let decision = decide(&facts, &self.parameters, turn, now);
         self.schedule.decided(&cluster, &decision);
         for planned in &decision.actions {
-            self.table.wrote(planned);
+            self.table.wrote(planned, simulated.rolled_alone > at - self.parameters.align);
             apply(&mut simulated.world, &planned.action);
+        }
+        if !decision.actions.is_empty() {
+            let again = decide(&simulated.facts(at), &self.parameters, turn, now).actions;
+            let is_same = |again: &Planned| decision.actions.contains(again);
+            self.table.repeated += u64::from(again.iter().any(is_same));
         }
         let is_stale = decision.findings.iter().any(|found| found.guard == Guard::StalePair);
         simulated.tell(at, is_stale, &mut self.table);
@@ -224,7 +233,11 @@ impl Simulation {
         let done = control_plane_controller::reconcile(&mut simulated.world);
         if done == ControlPlaneReconciled::Deleted {
             let is_endless = simulated.deleted(at, &before);
-            self.table.deleted(&before, &simulated.world, simulated.lies(), is_endless);
+            let lies = simulated.lies();
+            let why = self.table.deleted(&before, &simulated.world, lies, is_endless);
+            if why == Some("due") {
+                simulated.rolled_alone = at;
+            }
         }
         self.machines(at, cluster, before.next_id);
         match done {

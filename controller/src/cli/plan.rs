@@ -57,7 +57,7 @@ pub(super) async fn plan(arguments: Plan) -> ExitCode {
             return failed(UNAVAILABLE, &format!("the clusters cannot be listed: {}", why(&error)));
         }
     };
-    let now = crate::run::now();
+    let now = crate::clock::now();
     let turn = Turn {
         etcd: true,
         early: 0,

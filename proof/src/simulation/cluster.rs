@@ -6,7 +6,7 @@ use expiryd_api::Timestamp;
 use expiryd_controller::facts::{Facts, NodeReport, NotHeard, Report};
 use fastrand::Rng;
 
-use super::{Job, Table};
+use super::{Job, Options, Table};
 use crate::controller;
 use crate::invariants::always;
 use crate::world::{DAY, Etcd, Id, LIFETIME, Made, World};
@@ -34,13 +34,15 @@ pub(super) struct SimulatedCluster {
     at_rest: i64,
     /// Since when people are told to restart etcdadm-controller.
     told: Option<i64>,
-    /// What has been told to have ended.
-    ended: BTreeSet<Id>,
+    /// Whether a certificate has ended, or something is as it must never be: what comes then is no matter.
+    pub(super) is_lost: bool,
     /// When a machine failed last.
     lost: i64,
     /// When machines of the control plane were deleted lately.
     deletions: Vec<i64>,
     seen_leaving: BTreeSet<Id>,
+    /// When a machine of its control plane was replaced last because it was due, and etcd was not rolled.
+    pub(super) rolled_alone: i64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,7 +52,7 @@ enum Liar {
 }
 
 impl SimulatedCluster {
-    pub(super) fn new(number: usize, start: i64, random: &mut Rng) -> Self {
+    pub(super) fn new(number: usize, start: i64, options: &Options, random: &mut Rng) -> Self {
         // Half of the fleet was made on one day.
         let age = if number.is_multiple_of(2) { 200 } else { random.i64(1..330) };
         let born = start - age * DAY;
@@ -64,6 +66,7 @@ impl SimulatedCluster {
             secret_ends: end,
         };
         let mut world = World::at_rest(start, DAYS, &made);
+        world.opt_in = world.opt_in.filter(|_| options.opted_in);
         if let Some(etcd) = &mut world.etcd {
             // One of five installs gives no right to restart it.
             etcd.controller.may_restart = !number.is_multiple_of(5);
@@ -81,10 +84,11 @@ impl SimulatedCluster {
             silent_until: 0,
             at_rest: start,
             told: None,
-            ended: BTreeSet::new(),
+            is_lost: false,
             lost: 0,
             deletions: Vec::new(),
             seen_leaving: BTreeSet::new(),
+            rolled_alone: 0,
         }
     }
 
@@ -255,20 +259,20 @@ impl SimulatedCluster {
         }
         if let Some(violation) = always(&self.world) {
             table.violated(violation);
+            self.is_lost = true;
         }
         let control_plane = self.world.control_plane.machines.iter();
         let control_plane = control_plane.filter(|machine| machine.up && !machine.deleting);
         let control_plane = control_plane.map(|machine| {
             let client = machine.client.map_or(i64::MAX, |pair| pair.not_after);
-            (machine.id, machine.leaf.min(client))
+            machine.leaf.min(client)
         });
         let etcd = self.world.etcd.iter().flat_map(Etcd::owned);
         let etcd = etcd.filter(|machine| machine.up && !machine.deleting);
-        let etcd = etcd.map(|machine| (machine.id, machine.leaf));
-        for (id, end) in control_plane.chain(etcd) {
-            if end <= now && self.ended.insert(id) {
-                table.ended();
-            }
+        let etcd = etcd.map(|machine| machine.leaf);
+        if control_plane.chain(etcd).any(|end| end <= now) {
+            table.ended();
+            self.is_lost = true;
         }
     }
 }

@@ -1,0 +1,268 @@
+//! The loop: while this instance leads, each cluster is read, decided about and acted on in its turn.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use expiryd_api::Timestamp;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::act::{ActError, Writer};
+use crate::clock::now;
+use crate::condition::Condition;
+use crate::decide::{Decision, decide};
+use crate::fleet::{Fleet, Outcome};
+use crate::leader::Held;
+use crate::objects::why;
+use crate::observe::{ClusterKey, Observation, Observer, Scope};
+use crate::parameters::{DAY, Parameters};
+use crate::schedule::Schedule;
+use crate::status::ClusterStatus;
+use crate::tell::Teller;
+
+/// How often the clusters are listed.
+const LIST: Duration = Duration::from_mins(1);
+
+/// A cluster in which something goes on, or will within a day, is looked at so often.
+const BUSY: Duration = Duration::from_secs(10);
+const NEAR: Duration = Duration::from_mins(1);
+
+/// A decision is carried out only so long after the first thing was read that it rests on: sooner than a
+/// machine can be made, so that marks which somebody delays are not taken for those of another rollout.
+const DECISION_AGE: Duration = Duration::from_secs(30);
+
+/// As soon as what was written can be read.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+/// After a failure a cluster is looked at again after this, doubled each time.
+const BACKOFF: Duration = Duration::from_secs(2);
+const BACKOFF_CAP: Duration = Duration::from_mins(5);
+
+/// Works on clusters.
+#[derive(Clone)]
+pub struct Worker {
+    /// Reads.
+    pub observer: Observer,
+    /// Writes.
+    pub writer: Writer,
+    /// Tells people.
+    pub teller: Teller,
+    /// What is shown of the clusters.
+    pub fleet: Fleet,
+    /// Whose turn it is.
+    pub schedule: Arc<Mutex<Schedule<ClusterKey>>>,
+    /// Until when this instance leads.
+    pub leads: watch::Receiver<Held>,
+    /// How much of the lease has to be left for a write.
+    pub margin: Duration,
+    /// Nothing is written; what would be is logged.
+    pub dry_run: bool,
+    /// Spans of time.
+    pub parameters: Parameters,
+}
+
+/// How the clusters are gone through.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace<'a> {
+    /// Which clusters are ours.
+    pub scope: &'a Scope,
+    /// How many are worked on at once.
+    pub concurrency: usize,
+    /// How often one is looked at where nothing is near.
+    pub period: Duration,
+}
+
+/// When a cluster is looked at next, and how often that has failed in a row.
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    at: Instant,
+    failures: u32,
+}
+
+impl Worker {
+    /// Works while this instance leads; returns when it does not any more.
+    pub async fn work(&self, pace: Pace<'_>) {
+        let mut leads = self.leads.clone();
+        if leads.wait_for(|held| *held != Held::default()).await.is_err() {
+            return;
+        }
+        self.fleet.leads(true);
+        let mut next: BTreeMap<ClusterKey, Next> = BTreeMap::new();
+        let mut working = FuturesUnordered::new();
+        let mut busy: Vec<ClusterKey> = Vec::new();
+        let mut list = Instant::now();
+        loop {
+            self.fleet.beat(Instant::now());
+            if Instant::now() >= list {
+                list = Instant::now() + LIST;
+                match self.observer.clusters(pace.scope).await {
+                    Ok(keys) => {
+                        self.lock().clusters(keys.iter().cloned());
+                        self.fleet.clusters(&keys);
+                        next.retain(|key, _| keys.binary_search(key).is_ok());
+                        for key in keys {
+                            next.entry(key).or_insert(Next { at: Instant::now(), failures: 0 });
+                        }
+                    }
+                    Err(error) => {
+                        warn!("the clusters cannot be listed, trying again: {}", why(&error));
+                    }
+                }
+            }
+            let now = Instant::now();
+            let due = next.iter().filter(|(key, next)| next.at <= now && !busy.contains(key));
+            let free = pace.concurrency.saturating_sub(busy.len());
+            let due: Vec<_> = due.map(|(key, _)| key.clone()).take(free).collect();
+            for key in due {
+                busy.push(key.clone());
+                let worker = self.clone();
+                working.push(async move {
+                    let done = worker.reconcile(&key).await;
+                    (key, done)
+                });
+            }
+            // With no room for another cluster only one that is done, or the next list, is waited for.
+            let waiting =
+                next.iter().filter(|(key, _)| !busy.contains(key)).map(|(_, next)| next.at);
+            let waiting = waiting.filter(|_| busy.len() < pace.concurrency);
+            let wake = waiting.chain([list]).min().unwrap_or(list);
+            tokio::select! {
+                Some((key, done)) = working.next() => {
+                    busy.retain(|other| *other != key);
+                    if let Some(entry) = next.get_mut(&key) {
+                        entry.done(done, pace.period);
+                    }
+                }
+                changed = leads.changed() => {
+                    if changed.is_err() || *leads.borrow() == Held::default() {
+                        return;
+                    }
+                }
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Schedule<ClusterKey>> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a cluster, decides, and acts; says when to look again, or that it failed.
+    async fn reconcile(&self, key: &ClusterKey) -> Option<Look> {
+        let began = Instant::now();
+        let observation = match self.observer.observe(key).await {
+            Ok(Some(observation)) => observation,
+            Ok(None) => return Some(Look::Usual),
+            Err(error) => {
+                warn!(cluster = %key, "{error}");
+                let status = ClusterStatus::unread(key.names(), error.to_string(), now());
+                self.fleet.cluster(key, status);
+                return None;
+            }
+        };
+        let now = now();
+        let decision = {
+            // One decision at a time: of two clusters that are due one sees that the other has begun.
+            let mut schedule = self.lock();
+            let turn = schedule.turn(key, now);
+            let decision = decide(&observation.facts, &self.parameters, turn, now);
+            schedule.decided(key, &decision);
+            decision
+        };
+        let status = ClusterStatus::of(key.names(), &observation.facts, &decision, now);
+        let condition = Condition::of(&status, now);
+        self.fleet.cluster(key, status);
+        let Observation { mut targets, told, .. } = observation;
+        for planned in &decision.actions {
+            let (action, reason) = (&planned.action, planned.reason);
+            if self.dry_run {
+                info!(cluster = %key, %reason, "would: {action}");
+                continue;
+            }
+            if began.elapsed() > DECISION_AGE {
+                warn!(cluster = %key, "reading and writing took too long; all of it is read again");
+                return None;
+            }
+            if !self.leads.borrow().allows(Instant::now(), self.margin) {
+                warn!(cluster = %key, "{}", ActError::NotLeader);
+                return None;
+            }
+            let ended = self.writer.act(key, action, &mut targets, now).await;
+            let outcome = match &ended {
+                Ok(()) => Outcome::Done,
+                Err(ActError::Conflict(_)) => Outcome::Conflict,
+                Err(_) => Outcome::Failed,
+            };
+            self.fleet.wrote(action.name(), reason, outcome);
+            match ended {
+                Ok(()) => {
+                    info!(cluster = %key, %reason, "done: {action}");
+                    self.teller.done(key, &told, planned).await;
+                }
+                Err(error @ ActError::Conflict(_)) => {
+                    info!(cluster = %key, "{error}");
+                    return Some(Look::Conflict);
+                }
+                Err(error) => {
+                    error!(cluster = %key, "not done: {action}: {error}");
+                    return None;
+                }
+            }
+        }
+        if !self.dry_run && self.leads.borrow().allows(Instant::now(), self.margin) {
+            self.teller.condition(key, &told, condition, now).await;
+        }
+        Some(look(&decision, self.dry_run, now))
+    }
+}
+
+/// How soon to look at a cluster again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Conflict,
+    AtOnce,
+    Busy,
+    Near,
+    Usual,
+}
+
+/// Once something was written that something else rests on, everything is read again before the next decision.
+fn look(decision: &Decision, dry_run: bool, now: Timestamp) -> Look {
+    let near = |from: Timestamp| from.unix() <= now.unix().saturating_add(DAY);
+    if decision.is_followed_up() && !dry_run {
+        Look::AtOnce
+    } else if decision.etcd_rolling {
+        Look::Busy
+    } else if !decision.actions.is_empty()
+        || decision.is_near
+        || decision.etcd_start.is_some_and(|start| near(start.from))
+    {
+        Look::Near
+    } else {
+        Look::Usual
+    }
+}
+
+impl Next {
+    fn done(&mut self, done: Option<Look>, period: Duration) {
+        let failed = matches!(done, None | Some(Look::Conflict));
+        let doubled = |from: Duration| {
+            let doubled = from.saturating_mul(1 << self.failures.min(10)).min(BACKOFF_CAP);
+            doubled.mul_f64(0.5 + 0.5 * fastrand::f64())
+        };
+        let wait = match done {
+            Some(Look::AtOnce) => AT_ONCE,
+            // A second one in a row may be for ever: somebody refuses the write with this word.
+            Some(Look::Conflict) => doubled(AT_ONCE),
+            Some(Look::Busy) => BUSY.min(period),
+            Some(Look::Near) => NEAR.min(period),
+            // Spread, so that a fleet that was started at once is not looked at once.
+            Some(Look::Usual) => period.mul_f64(0.9 + 0.2 * fastrand::f64()),
+            None => doubled(BACKOFF),
+        };
+        self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
+        self.at = Instant::now() + wait;
+    }
+}

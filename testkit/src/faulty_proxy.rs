@@ -1,0 +1,201 @@
+//! A proxy in front of a real API server that answers some requests as a server in trouble does.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::cluster::{As, Cluster};
+
+/// What is answered instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// This status, with the API server's words for it.
+    Refuse(u16),
+    /// 429, with this Retry-After in seconds.
+    TooMany(u32),
+    /// Nothing, for as long as the client waits.
+    Hang,
+    /// The connection is closed.
+    HangUp,
+    /// 200, with what is no JSON.
+    Garbage,
+    /// What was answered to the same request first.
+    Stale,
+    /// The request is carried out, and the connection is closed before the answer.
+    Lost,
+}
+
+/// Which requests have it.
+#[derive(Debug, Clone)]
+struct Rule {
+    method: &'static str,
+    path: String,
+    fault: Fault,
+}
+
+#[derive(Default)]
+struct State {
+    rules: Vec<Rule>,
+    /// Requests that had a fault.
+    hit: usize,
+    /// What each path was answered first.
+    first: BTreeMap<String, (u16, Value)>,
+    /// Requests that change something, as method and path.
+    writes: Vec<String>,
+}
+
+/// See the module. It asks the cluster as an administrator.
+pub struct FaultyProxy {
+    port: u16,
+    state: Arc<Mutex<State>>,
+}
+
+impl FaultyProxy {
+    /// In front of this cluster, for as long as the program runs.
+    pub fn start(cluster: &Arc<Cluster>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(Mutex::new(State::default()));
+        let (shared, cluster) = (Arc::clone(&state), Arc::clone(cluster));
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (state, cluster) = (Arc::clone(&shared), Arc::clone(&cluster));
+                thread::spawn(move || serve(&stream, &state, &cluster));
+            }
+        });
+        Self { port, state }
+    }
+
+    /// A kubeconfig that leads through it.
+    pub fn kubeconfig(&self) -> String {
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
+             clusters: [{{name: k, cluster: {{server: 'http://127.0.0.1:{}'}}}}]\n\
+             contexts: [{{name: x, context: {{cluster: k, user: u}}}}]\n\
+             users: [{{name: u, user: {{}}}}]\n",
+            self.port
+        )
+    }
+
+    /// From now on requests with this method whose path contains this have this fault.
+    pub fn break_requests(&self, method: &'static str, path: &str, fault: Fault) {
+        let mut state = lock(&self.state);
+        state.hit = 0;
+        state.rules.push(Rule { method, path: path.to_owned(), fault });
+    }
+
+    /// From now on all is well.
+    pub fn mend(&self) {
+        lock(&self.state).rules.clear();
+    }
+
+    /// How many requests had a fault since the last one was asked for.
+    pub fn hit(&self) -> usize {
+        lock(&self.state).hit
+    }
+
+    /// Requests that were to change something, save the lease, since this was asked last.
+    pub fn take_writes(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.state).writes)
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One request; the connection is closed after it.
+fn serve(stream: &TcpStream, state: &Mutex<State>, cluster: &Cluster) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if line.trim_end().is_empty() {
+            break;
+        }
+        lines.push(line.trim_end().to_owned());
+    }
+    let header = |name: &str| {
+        lines.iter().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+        })
+    };
+    let length = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let content_type = header("content-type").unwrap_or_else(|| "application/json".to_owned());
+    let mut words = lines[0].split(' ');
+    let (method, path) = (words.next()?, words.next()?);
+
+    let fault = {
+        let mut state = lock(state);
+        if !matches!(method, "GET") && !path.contains("/leases") {
+            state.writes.push(format!("{method} {path}"));
+        }
+        let mut rules = state.rules.iter();
+        let rule = rules.find(|rule| rule.method == method && path.contains(&rule.path));
+        let fault = rule.map(|rule| rule.fault);
+        state.hit += usize::from(fault.is_some());
+        fault
+    };
+    let ask = || cluster.ask_as(&As::Admin, method, path, &content_type, &body);
+    match fault {
+        None => {
+            let answered = ask()?;
+            lock(state).first.entry(path.to_owned()).or_insert_with(|| answered.clone());
+            answer(stream, answered.0, "", &answered.1.to_string())
+        }
+        Some(Fault::Stale) => {
+            let first = lock(state).first.get(path).cloned();
+            let (status, body) = first.or_else(ask)?;
+            answer(stream, status, "", &body.to_string())
+        }
+        Some(Fault::Lost) => {
+            ask()?;
+            None
+        }
+        Some(Fault::Refuse(status)) => answer(stream, status, "", &refusal(status)),
+        Some(Fault::TooMany(seconds)) => {
+            answer(stream, 429, &format!("Retry-After: {seconds}\r\n"), &refusal(429))
+        }
+        Some(Fault::Garbage) => answer(stream, 200, "", "<html>"),
+        Some(Fault::HangUp) => None,
+        Some(Fault::Hang) => {
+            // Until the client has had enough.
+            let _ = reader.read(&mut [0]);
+            None
+        }
+    }
+}
+
+fn refusal(status: u16) -> String {
+    let reason = match status {
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        429 => "TooManyRequests",
+        _ => "InternalError",
+    };
+    json!({ "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure",
+        "message": format!("{reason}, as the test has it"), "reason": reason, "code": status })
+    .to_string()
+}
+
+fn answer(mut stream: &TcpStream, status: u16, headers: &str, body: &str) -> Option<()> {
+    let head = format!(
+        "HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nConnection: close\r\n{headers}\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).ok()?;
+    stream.flush().ok()
+}
