@@ -1,5 +1,6 @@
 //! The command line: `expiryd-controller run` and `expiryd-controller plan`.
 
+mod election;
 mod plan;
 mod spans;
 
@@ -17,10 +18,9 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::fleet::Fleet;
-use crate::leader::Times;
 use crate::observe::Scope;
 use crate::parameters::Parameters;
-use crate::run::{self, LeaseOptions, Options};
+use crate::run::{self, Options};
 use crate::schedule::Policy;
 use crate::serve::{Endpoint, ServeError, TlsFiles, serve};
 
@@ -96,18 +96,11 @@ struct Work {
     /// How many clusters are worked on at once.
     #[arg(long, default_value_t = 10, value_name = "N")]
     concurrency: usize,
-    /// How often a cluster is looked at where nothing is near, in seconds.
-    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
-    sync_period: u64,
-    /// Work without a lease. Never with two instances.
-    #[arg(long)]
-    no_leader_elect: bool,
-    /// The namespace of the lease.
-    #[arg(long, default_value = "expiryd-system", value_name = "NAMESPACE")]
-    leader_elect_namespace: String,
-    /// This instance's name in the lease.
-    #[arg(long, env = "HOSTNAME", default_value = "expiryd-controller", value_name = "NAME")]
-    identity: String,
+    /// How often a cluster is looked at where nothing is near.
+    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    sync_period: Duration,
+    #[command(flatten)]
+    election: election::Election,
     /// How many etcd rollouts go on at a time.
     #[arg(long, default_value_t = 1, value_name = "N")]
     etcd_rollouts: usize,
@@ -193,6 +186,10 @@ async fn work(arguments: Work) -> ExitCode {
     if parameters != Parameters::default() {
         warn!("spans of time are not the usual ones, which is for tests: {parameters:?}");
     }
+    let lease = match arguments.election.lease() {
+        Ok(lease) => lease,
+        Err(why) => return failed(USAGE, &why),
+    };
     let client = match client(&arguments.common).await {
         Ok(client) => client,
         Err(why) => return failed(UNAVAILABLE, &why),
@@ -227,14 +224,11 @@ async fn work(arguments: Work) -> ExitCode {
     }
     let options = Options {
         scope: arguments.common.scope(),
-        identity: arguments.identity,
+        identity: arguments.election.identity(),
         concurrency: arguments.concurrency.max(1),
-        period: Duration::from_secs(arguments.sync_period.max(1)),
+        period: arguments.sync_period.max(Duration::from_secs(1)),
         dry_run: arguments.dry_run,
-        lease: (!arguments.no_leader_elect).then(|| LeaseOptions {
-            namespace: arguments.leader_elect_namespace,
-            times: Times::default(),
-        }),
+        lease,
         parameters,
         policy: Policy {
             rollouts: arguments.etcd_rollouts.max(1),

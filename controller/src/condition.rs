@@ -63,7 +63,9 @@ fn message(status: &ClusterStatus) -> String {
         }
         text + finding.meaning
     });
-    let mut text = first.into_iter().chain(findings).collect::<Vec<_>>().join(". ");
+    let unheard = status.unheard.iter().map(ToString::to_string);
+    let sentences = first.into_iter().chain(findings).chain(unheard);
+    let mut text = sentences.collect::<Vec<_>>().join(". ");
     if text.len() > MOST {
         text.truncate(text.floor_char_boundary(MOST));
         text.push('…');

@@ -131,7 +131,7 @@ impl Candidate {
                 metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
                 spec: Some(self.spec(None)),
             };
-            return won(self.api.create(&PostParams::default(), &lease).await);
+            return self.api.create(&PostParams::default(), &lease).await.map(|_| true);
         };
         let version = lease.resource_version().unwrap_or_default();
         if self.seen.as_ref().is_none_or(|(seen, _)| *seen != version) {
@@ -145,9 +145,9 @@ impl Candidate {
             return Ok(false);
         }
         let spec = Some(self.spec(lease.spec.as_ref()));
-        // With the resourceVersion that was read: of two who try, one gets it.
+        // With the resourceVersion that was read: of two who try, one gets it, and the other reads again.
         let lease = Lease { spec, ..lease };
-        won(self.api.replace(&self.name, &PostParams::default(), &lease).await)
+        self.api.replace(&self.name, &PostParams::default(), &lease).await.map(|_| true)
     }
 
     fn spec(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
@@ -166,14 +166,5 @@ impl Candidate {
             }),
             ..LeaseSpec::default()
         }
-    }
-}
-
-/// A conflict means that another was faster.
-fn won(written: kube::Result<Lease>) -> kube::Result<bool> {
-    match written {
-        Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
-        Err(error) => Err(error),
     }
 }

@@ -9,6 +9,7 @@ pub mod memory;
 pub mod facts;
 pub mod decide;
 pub mod schedule;
+pub mod unheard;
 pub mod status;
 pub mod condition;
 pub mod objects;

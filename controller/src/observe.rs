@@ -5,6 +5,7 @@ mod agents;
 mod certificate;
 mod control_plane;
 pub(crate) mod etcd;
+mod served;
 mod told;
 mod workload;
 
@@ -16,13 +17,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::{Client, ResourceExt};
 use thiserror::Error;
-use tracing::debug;
 
 pub use self::told::Told;
 use self::workload::Workload;
 use crate::facts::{Cluster, Facts};
 use crate::memory::{ACKNOWLEDGE, FIRST_SEEN, HOLD, ROLLOUT_BEFORE_EXPIRY};
 use crate::objects::{CLUSTER_NAME, ClusterView, Kinds, PAUSED, annotation, is_deleting, view};
+use crate::unheard::Unheard;
 
 /// A cluster's name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,6 +110,22 @@ pub struct Observation {
     pub targets: Targets,
     /// What people have been told of it.
     pub told: Told,
+    /// Who did not answer.
+    pub unheard: Vec<Unheard>,
+}
+
+/// What comes together while a cluster is read.
+#[derive(Debug, Default)]
+struct Gathered {
+    targets: Targets,
+    unheard: Vec<Unheard>,
+}
+
+impl Gathered {
+    /// What somebody else says; that it is nothing is a fact and no failure.
+    fn said<T>(&mut self, who: String, said: Result<T, String>) -> Option<T> {
+        said.map_err(|why| self.unheard.push(Unheard::new(who, &why))).ok()
+    }
 }
 
 /// Which clusters are ours.
@@ -183,31 +200,25 @@ impl Observer {
         };
         let cluster: ClusterView = reading.view(&object)?;
         let told = Told::read(&object, &self.kinds.cluster);
-        let mut targets = Targets::default();
-        let control_plane = reading.control_plane(&cluster.spec, &mut targets).await?;
+        let mut gathered = Gathered::default();
+        let control_plane = reading.control_plane(&cluster.spec, &mut gathered).await?;
         let (control_plane, workload) = control_plane.unzip();
         let workload = workload.unwrap_or_default();
-        let etcd = reading.etcd(&cluster.spec, &mut targets).await?;
+        let etcd = reading.etcd(&cluster.spec, &mut gathered).await?;
         let cluster = reading.cluster(&object, &cluster, &workload).await?;
         let facts = Facts { cluster, control_plane, etcd };
-        Ok(Some(Observation { facts, targets, told }))
+        let Gathered { targets, unheard } = gathered;
+        Ok(Some(Observation { facts, targets, told, unheard }))
     }
 }
 
-/// What somebody else says; `None` where that is nothing, which is a fact and no failure.
-fn said<T>(key: &ClusterKey, who: &'static str, said: Result<T, String>) -> Option<T> {
-    said.map_err(|why| debug!(cluster = %key, %why, "{who} was not heard")).ok()
-}
-
-/// The same, where it is said in time.
-async fn heard<T>(
-    key: &ClusterKey,
-    who: &'static str,
+/// What is said in time.
+async fn in_time<T>(
     timeout: Duration,
     saying: impl Future<Output = Result<T, String>>,
-) -> Option<T> {
+) -> Result<T, String> {
     let answer = tokio::time::timeout(timeout, saying).await;
-    said(key, who, answer.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}"))))
+    answer.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}")))
 }
 
 fn timestamp(time: &Time) -> Timestamp {

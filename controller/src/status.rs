@@ -11,6 +11,7 @@ pub use self::machine::{AgentStatus, CarriedBy, End, MachineRole, MachineStatus,
 use crate::decide::{Concern, Decision, Guard, OptIn, Reason};
 use crate::facts::Facts;
 use crate::parameters::DAY;
+use crate::unheard::Unheard;
 
 /// One cluster, as it was read and decided about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,6 +51,9 @@ pub struct ClusterStatus {
     pub actions: Vec<ActionStatus>,
     /// Why more is not.
     pub findings: Vec<FindingStatus>,
+    /// Who was asked and did not answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unheard: Vec<Unheard>,
 }
 
 closed_list! {
@@ -145,7 +149,14 @@ impl ClusterStatus {
                 })
                 .collect(),
             findings: findings(decision),
+            unheard: Vec::new(),
         }
+    }
+
+    /// The same, with who was not heard.
+    #[must_use]
+    pub fn without(self, unheard: Vec<Unheard>) -> Self {
+        Self { unheard, ..self }
     }
 
     /// Of a cluster that could not be read.
@@ -165,6 +176,7 @@ impl ClusterStatus {
             machines: Vec::new(),
             actions: Vec::new(),
             findings: Vec::new(),
+            unheard: Vec::new(),
         }
     }
 

@@ -171,10 +171,10 @@ impl Worker {
             schedule.decided(key, &decision);
             decision
         };
-        let status = ClusterStatus::of(key.names(), &observation.facts, &decision, now);
+        let Observation { mut targets, told, facts, unheard } = observation;
+        let status = ClusterStatus::of(key.names(), &facts, &decision, now).without(unheard);
         let condition = Condition::of(&status, now);
         self.fleet.cluster(key, status);
-        let Observation { mut targets, told, .. } = observation;
         for planned in &decision.actions {
             let (action, reason) = (&planned.action, planned.reason);
             if self.dry_run {

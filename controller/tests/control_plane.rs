@@ -4,11 +4,14 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use testkit::certificate::CertificateBuilder;
+use time::OffsetDateTime;
+
 use testkit::cluster::{Cluster, assets};
 use testkit::cluster_api::{Management, NAMESPACE};
+use testkit::dates::{in_days, rfc3339};
+use testkit::kubeadm::{APISERVER, certificates, leaf};
 use testkit::kubelet::AT_ONCE;
-use testkit::{Agent, Server, wait_for};
+use testkit::{Agent, Host, Server, wait_for};
 
 pub(crate) const EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
 pub(crate) const OPT_IN: &str = "expiryd.dev/rollout-before-expiry";
@@ -38,7 +41,7 @@ fn run(cluster: &Cluster, folder: &tempfile::TempDir) -> Server {
 /// The program at work with this kubeconfig.
 pub(crate) fn run_as(kubeconfig: &str, folder: &tempfile::TempDir, flags: &[&str]) -> Server {
     let mut command = program_as(kubeconfig, folder);
-    command.args(["run", "--sync-period", "1"]).args(flags);
+    command.args(["run", "--sync-period", "1s"]).args(flags);
     Server::start("expiryd-controller", command, folder.path())
 }
 
@@ -54,7 +57,11 @@ pub(crate) fn prod(cluster: &Cluster) {
     management.merge("/api/v1/nodes/cp-1", &node);
     let label = json!({ "labels": { "cluster.x-k8s.io/cluster-name": "prod" } });
     let spec = json!({ "controlPlaneRef": { "kind": "KubeadmControlPlane", "name": "prod" } });
-    management.create("Cluster", "prod", json!({ "metadata": {}, "spec": spec, "status": {} }));
+    management.create(
+        "Cluster",
+        "prod",
+        json!({ "metadata": {}, "spec": spec, "status": { "phase": "Provisioned" } }),
+    );
     management.create(
         "KubeadmControlPlane",
         "prod",
@@ -87,6 +94,14 @@ pub(crate) fn prod(cluster: &Cluster) {
     management.secret("prod-kubeconfig", &[("value", &cluster.admin_kubeconfig())]);
 }
 
+/// The machine `cp-1`, all of whose certificates end then.
+pub(crate) fn machine(cluster: &Cluster, end: OffsetDateTime) -> Host {
+    let host = cluster.host("cp-1");
+    certificates(&host, false, end);
+    host.write("etc/kubernetes/pki/apiserver-etcd-client.crt", leaf(end));
+    host
+}
+
 pub(crate) fn annotate_cluster(cluster: &Cluster, key: &str, value: &Value) {
     let patch = json!({ "metadata": { "annotations": { key: value } } });
     Management(cluster).patch("Cluster", "prod", &patch);
@@ -103,9 +118,9 @@ fn a_date_goes_from_the_disk_to_the_machine_and_is_taken_back_when_nobody_wants_
     let cluster = Cluster::start(&assets);
     let folder = tempfile::tempdir().unwrap();
     prod(&cluster);
-    let host = cluster.host("cp-1");
-    let apiserver = "etc/kubernetes/pki/apiserver.crt";
-    host.write(apiserver, CertificateBuilder::leaf("20270601000000Z").pem());
+    let host = machine(&cluster, in_days(300, 0));
+    let first = in_days(200, 0);
+    host.write(APISERVER, leaf(first));
     let _agent = Agent::start(&host, AT_ONCE);
     let _controller = run(&cluster, &folder);
 
@@ -115,13 +130,14 @@ fn a_date_goes_from_the_disk_to_the_machine_and_is_taken_back_when_nobody_wants_
             "/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/expiryd-controller"
         );
         let (status, lease) = cluster.ask("GET", &path, &Value::Null)?;
-        (status == 200 && lease["spec"]["holderIdentity"] == "controller-1").then_some(())
+        let holder = lease["spec"]["holderIdentity"].as_str()?;
+        (status == 200 && holder.starts_with("controller-1_")).then_some(())
     });
     assert_eq!(Management(&cluster).annotations("cp-1"), Value::Null);
 
     annotate_cluster(&cluster, OPT_IN, &"7d".into());
-    let carried = machine_when(&cluster, "the date", |a| a[EXPIRY] == "2027-06-01T00:00:00Z");
-    assert_eq!(carried["expiryd.dev/published"], "2027-06-01T00:00:00Z;ok");
+    let carried = machine_when(&cluster, "the date", |a| a[EXPIRY] == rfc3339(first));
+    assert_eq!(carried["expiryd.dev/published"], format!("{};ok", rfc3339(first)));
     let control_plane = wait_for("the days", || {
         let control_plane = Management(&cluster).get("KubeadmControlPlane", "prod");
         let days = &control_plane["spec"]["rollout"]["before"]["certificatesExpiryDays"];
@@ -130,8 +146,9 @@ fn a_date_goes_from_the_disk_to_the_machine_and_is_taken_back_when_nobody_wants_
     assert_eq!(control_plane["metadata"]["annotations"]["expiryd.dev/kcp-days"], "7");
 
     // Renewed in place.
-    host.replace(apiserver, CertificateBuilder::leaf("20270801000000Z").pem());
-    machine_when(&cluster, "the later date", |a| a[EXPIRY] == "2027-08-01T00:00:00Z");
+    let second = in_days(250, 0);
+    host.replace(APISERVER, leaf(second));
+    machine_when(&cluster, "the later date", |a| a[EXPIRY] == rfc3339(second));
 
     // KCP has seen its spec by then; nobody wants it any more.
     let generation =
@@ -158,7 +175,8 @@ fn the_plan_says_what_would_be_done_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     prod(&cluster);
     annotate_cluster(&cluster, OPT_IN, &"7d".into());
-    let host = cluster.host("cp-1");
+    let end = in_days(300, 0);
+    let host = machine(&cluster, end);
     let _agent = Agent::start(&host, AT_ONCE);
     wait_for("the Node's date", || {
         let node = cluster.node("cp-1");
@@ -168,10 +186,11 @@ fn the_plan_says_what_would_be_done_and_writes_nothing() {
     let table = program(&cluster, &folder).arg("plan").output().unwrap();
     let text = String::from_utf8(table.stdout).unwrap();
     assert!(text.starts_with("eksa-system/prod, opted in 7 days before an expiry\n"), "{text}");
-    assert!(text.contains("would: write 2027-11-23T18:00:07Z on the Machine cp-1"), "{text}");
+    let write = format!("would: write {} on the Machine cp-1", rfc3339(end));
+    assert!(text.contains(&write), "{text}");
     let json = program(&cluster, &folder).args(["plan", "-o", "json"]).output().unwrap();
     let plan: Value = serde_json::from_slice(&json.stdout).unwrap();
-    assert_eq!(plan["clusters"][0]["earliest"]["notAfter"], "2027-11-23T18:00:07Z");
+    assert_eq!(plan["clusters"][0]["earliest"]["notAfter"], rfc3339(end));
     assert_eq!(Management(&cluster).get("Machine", "cp-1"), before);
 }
 

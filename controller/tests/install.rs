@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use testkit::cluster::{As, Cluster, assets};
 use testkit::cluster_api::{Management, NAMESPACE};
+use testkit::dates::in_days;
 use testkit::kubelet::AT_ONCE;
 use testkit::{Agent, wait_for};
 
-use crate::control_plane::{EXPIRY, OPT_IN, annotate_cluster, machine_when, prod, run_as};
+use crate::control_plane::{EXPIRY, OPT_IN, annotate_cluster, machine, machine_when, prod, run_as};
 
 const FOLDER: &str = "packaging/kubernetes/controller";
 
@@ -36,7 +37,7 @@ fn the_rights_that_are_granted_are_enough_and_no_more() {
     prod(&cluster);
     install(&cluster);
     annotate_cluster(&cluster, OPT_IN, &"7d".into());
-    let host = cluster.host("cp-1");
+    let host = machine(&cluster, in_days(300, 0));
     let _agent = Agent::start(&host, AT_ONCE);
     let (kubeconfig, token) = cluster.service_account("expiryd-system", "expiryd-controller");
     let _controller = run_as(&kubeconfig, &folder, &["--listen", "127.0.0.1:0"]);

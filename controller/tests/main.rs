@@ -4,4 +4,5 @@
 
 mod control_plane;
 mod endpoint;
+mod faults;
 mod install;

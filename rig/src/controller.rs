@@ -48,7 +48,7 @@ impl Controller {
     pub(crate) fn start(kubeconfig: &Path, folder: &Path, spans: &Spans, flags: &[&str]) -> Self {
         let mut command = Command::new(program("expiryd-controller"));
         command.arg("run").arg("--kubeconfig").arg(kubeconfig);
-        command.args(["--sync-period", "1", "--leader-elect-namespace", NAMESPACE]);
+        command.args(["--sync-period", "1s", "--leader-elect-namespace", NAMESPACE]);
         for (name, seconds) in &spans.0 {
             command.arg(format!("--{name}-seconds={seconds}"));
         }

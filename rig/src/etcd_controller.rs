@@ -11,9 +11,9 @@ use testkit::Server;
 use testkit::cluster::Cluster;
 use testkit::cluster_api::Management;
 
-use crate::dates::{now, rfc3339};
 use crate::managers::Managers;
 use crate::worker::Worker;
+use testkit::dates::{now, rfc3339};
 
 /// Where EKS Anywhere puts it.
 const NAMESPACE: &str = "etcdadm-controller-system";

@@ -14,10 +14,10 @@ use testkit::cluster::Cluster;
 use testkit::cluster_api::Management;
 use time::OffsetDateTime;
 
-use crate::dates::usual;
 use crate::etcd_member::Member;
 use crate::network::machine;
 use crate::worker::Worker;
+use testkit::dates::usual;
 
 /// How often it looks.
 const PERIOD: Duration = Duration::from_millis(250);

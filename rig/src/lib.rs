@@ -16,7 +16,6 @@ mod worker;
 mod programs;
 mod definitions;
 mod managers;
-mod dates;
 mod timeline;
 mod etcd_pki;
 mod etcd_member;
@@ -28,9 +27,9 @@ mod controller;
 mod management;
 
 pub use controller::{Controller, Spans};
-pub use dates::{in_days, now, rfc3339};
 pub use etcd_hosts::EtcdHosts;
 pub use management::{CLUSTER, Ends, Etcd, Rig};
 pub use node_agents::NodeAgents;
 pub use programs::{Programs, programs};
+pub use testkit::dates::{in_days, now, rfc3339};
 pub use timeline::Timeline;

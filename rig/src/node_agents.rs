@@ -9,28 +9,18 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use testkit::authority::Authority;
-use testkit::certificate::CertificateBuilder;
 use testkit::cluster::Cluster;
 use testkit::cluster_api::Management;
+use testkit::dates::usual;
+use testkit::kubeadm::{APISERVER, certificates, leaf};
 use testkit::kubelet::{AT_ONCE, kubeconfig, rotate};
 use testkit::{Agent, Host};
 use time::OffsetDateTime;
 
-use crate::dates::{der, usual};
 use crate::worker::Worker;
 
 /// How often it looks.
 const PERIOD: Duration = Duration::from_millis(250);
-
-/// What kubeadm makes on every machine (`certlist.go`), beside what the test chooses the end of.
-const LEAVES: &[&str] = &["apiserver-kubelet-client.crt", "front-proxy-client.crt"];
-const OF_STACKED_ETCD: &[&str] = &[
-    "apiserver-etcd-client.crt",
-    "etcd/server.crt",
-    "etcd/peer.crt",
-    "etcd/healthcheck-client.crt",
-];
-const KUBECONFIGS: &[&str] = &["admin", "super-admin", "controller-manager", "scheduler"];
 
 /// Works until it is dropped, and ends its agents then.
 pub struct NodeAgents {
@@ -71,8 +61,7 @@ impl NodeAgents {
     /// Has the API server's certificate of a machine end then.
     pub fn renew(&self, machine: &str, end: OffsetDateTime) {
         let agents = self.shared.agents.lock().unwrap();
-        let certificate = CertificateBuilder::leaf(&der(end)).pem();
-        agents[machine].0.replace("etc/kubernetes/pki/apiserver.crt", certificate);
+        agents[machine].0.replace(APISERVER, leaf(end));
     }
 }
 
@@ -120,33 +109,16 @@ impl Shared {
         };
         let host = Host::like(fixture);
         host.write("etc/kubernetes/pki/ca.crt", &authority);
-        let leaf = |end| CertificateBuilder::leaf(&der(end)).pem();
-        host.write("etc/kubernetes/pki/apiserver.crt", leaf(end.unwrap_or_else(usual)));
-        let of_etcd = if self.external { &[] } else { OF_STACKED_ETCD };
-        for name in LEAVES.iter().chain(of_etcd) {
-            host.write(&format!("etc/kubernetes/pki/{name}"), leaf(usual()));
-        }
+        certificates(&host, !self.external, usual());
+        host.write(APISERVER, leaf(end.unwrap_or_else(usual)));
         if self.external {
             // KCP has it copied from the Secret of etcdadm-controller.
             let pair = secret("apiserver-etcd-client", "tls.crt")?;
             host.write("etc/kubernetes/pki/apiserver-etcd-client.crt", pair);
-        }
-        for name in KUBECONFIGS {
-            host.write(&format!("etc/kubernetes/{name}.conf"), embedded(&leaf(usual())));
         }
         kubeconfig(&host, cluster["server"].as_str()?);
         let identity = Authority::new("kubernetes").client(&format!("system:node:{node}"), 2100);
         rotate(&host, &identity, "1");
         Some(host)
     }
-}
-
-fn embedded(certificate: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
-         clusters: [{{name: k, cluster: {{server: 'https://127.0.0.1:6443'}}}}]\n\
-         contexts: [{{name: x, context: {{cluster: k, user: u}}}}]\n\
-         users: [{{name: u, user: {{client-certificate-data: {}}}}}]\n",
-        STANDARD.encode(certificate)
-    )
 }

@@ -27,6 +27,8 @@ pub enum Fault {
     Stale,
     /// The request is carried out, and the connection is closed before the answer.
     Lost,
+    /// No fault at all: the requests are counted.
+    None,
 }
 
 /// Which requests have it.
@@ -149,7 +151,7 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, cluster: &Cluster) -> Option<
     };
     let ask = || cluster.ask_as(&As::Admin, method, path, &content_type, &body);
     match fault {
-        None => {
+        None | Some(Fault::None) => {
             let answered = ask()?;
             lock(state).first.entry(path.to_owned()).or_insert_with(|| answered.clone());
             answer(stream, answered.0, "", &answered.1.to_string())

@@ -4,15 +4,19 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use futures::stream::{self, StreamExt};
 use serde_json::json;
 
 use super::{Common, UNAVAILABLE, client, failed};
 use crate::decide::{Turn, decide};
 use crate::objects::{Kinds, why};
-use crate::observe::{Observation, Observer};
+use crate::observe::{ClusterKey, Observation, Observer};
 use crate::parameters::Parameters;
 use crate::render::table;
 use crate::status::{ClusterStatus, Severity};
+
+/// Clusters that are read at once.
+const AT_ONCE: usize = 10;
 
 /// sysexits.h.
 const OUTPUT: u8 = 74;
@@ -65,18 +69,17 @@ pub(super) async fn plan(arguments: Plan) -> ExitCode {
         refresh_secret_alone: false,
         finish_upgrades: false,
     };
-    let mut fleet = Vec::new();
-    for key in keys {
-        let status = match observer.observe(&key).await {
-            Ok(None) => continue,
-            Ok(Some(Observation { facts, .. })) => {
-                let decision = decide(&facts, &Parameters::default(), turn, now);
-                ClusterStatus::of(key.names(), &facts, &decision, now)
-            }
-            Err(error) => ClusterStatus::unread(key.names(), error.to_string(), now),
-        };
-        fleet.push(status);
-    }
+    let status = async |key: ClusterKey| match observer.observe(&key).await {
+        Ok(None) => None,
+        Ok(Some(Observation { facts, unheard, .. })) => {
+            let decision = decide(&facts, &Parameters::default(), turn, now);
+            Some(ClusterStatus::of(key.names(), &facts, &decision, now).without(unheard))
+        }
+        Err(error) => Some(ClusterStatus::unread(key.names(), error.to_string(), now)),
+    };
+    // One that is not heard keeps the others waiting for seconds.
+    let read = stream::iter(keys).map(status).buffered(AT_ONCE);
+    let fleet: Vec<_> = read.filter_map(std::future::ready).collect().await;
     let text = match arguments.output {
         Output::Table => {
             fleet.iter().map(|status| table::cluster(status, now)).collect::<Vec<_>>().join("\n")

@@ -3,7 +3,6 @@
 //! Both with the client pair that etcdadm-controller keeps in `<c>-apiserver-etcd-client` and against etcd's
 //! CA in `<c>-etcd`. `<c>-managed-etcd`, which has the CA's key, is never read.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
@@ -12,25 +11,15 @@ use expiryd_api::{PORT, Status, Timestamp};
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 use kube::{Client, Config};
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-};
+use rustls::pki_types::CertificateDer;
+use rustls::{CertificateError, Error};
 use serde::Deserialize;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tracing::debug;
 
 use super::certificate::{first_end, from_pem, not_after, sha256};
-use super::{ClusterKey, Reading, heard, said};
+use super::served::served;
+use super::{Reading, in_time};
 use crate::facts::{Expiry, NotHeard, Report, SecretPair};
-use crate::objects::Address;
-
-/// etcd's client port (etcdadm `constants.go`).
-const ETCD_PORT: u16 = 2379;
+use crate::objects::{Address, why};
 
 /// How long a machine may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,9 +33,9 @@ const ADDRESS_KINDS: [&str; 4] = ["ExternalDNS", "ExternalIP", "InternalDNS", "I
 /// The client pair and the CA, as the Secrets have them.
 pub(super) struct ClientFiles {
     certificate_pem: String,
-    key_pem: String,
-    chain: Vec<CertificateDer<'static>>,
-    authorities: Vec<CertificateDer<'static>>,
+    pub(super) key_pem: String,
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) authorities: Vec<CertificateDer<'static>>,
 }
 
 impl ClientFiles {
@@ -63,12 +52,11 @@ impl ClientFiles {
 }
 
 impl Reading<'_> {
-    /// What to talk to etcd's machines with; `None` where a Secret is missing or cannot be used.
-    pub(super) async fn client_files(&self) -> Option<ClientFiles> {
-        said(self.key, "etcd's client pair", self.read_client_files().await)
-    }
-
-    async fn read_client_files(&self) -> Result<ClientFiles, String> {
+    /// What to talk to etcd's machines with.
+    ///
+    /// # Errors
+    /// A Secret is missing or cannot be used.
+    pub(super) async fn client_files(&self) -> Result<ClientFiles, String> {
         let mut pair = self.secret("apiserver-etcd-client").await?;
         let (certificate_pem, key_pem) = (pair.take("tls.crt")?, pair.take("tls.key")?);
         let authority = self.secret("etcd").await?.take("tls.crt")?;
@@ -81,38 +69,30 @@ impl Reading<'_> {
     }
 }
 
-/// Asks etcd's machines of one cluster.
-pub(super) struct Agents<'a> {
-    key: &'a ClusterKey,
-    files: Option<&'a ClientFiles>,
+/// What is heard of an etcd machine.
+pub(super) struct Heard {
+    /// Its address.
+    pub(super) address: String,
+    /// The report of its agent.
+    pub(super) report: Result<Report, Silence>,
+    /// The end of the leaf that its etcd serves.
+    pub(super) served: Result<Timestamp, String>,
 }
 
-impl<'a> Agents<'a> {
-    pub(super) const fn new(key: &'a ClusterKey, files: Option<&'a ClientFiles>) -> Self {
-        Self { key, files }
-    }
-
-    /// The report of the machine's agent, and the end of the leaf that its etcd serves.
-    pub(super) async fn ask(
-        &self,
-        addresses: &[Address],
-    ) -> (Result<Report, NotHeard>, Option<Timestamp>) {
-        let of_kind = |kind: &&str| addresses.iter().find(|address| address.kind == **kind);
-        let found = ADDRESS_KINDS.iter().find_map(of_kind).zip(self.files);
-        let Some((address, files)) = found else { return (Err(NotHeard::NoAnswer), None) };
-        let address = address.address.as_str();
-        let report = async {
-            let answer = tokio::time::timeout(TIMEOUT, report(address, files)).await;
-            answer.unwrap_or_else(|_| Err(Unheard::of(format!("no answer within {TIMEOUT:?}"))))
-        };
-        let served = heard(self.key, "etcd", TIMEOUT, served(address, files));
-        let (report, served) = tokio::join!(report, served);
-        let report = report.map_err(|Unheard { is, why }| {
-            debug!(cluster = %self.key, address, %why, "the agent was not heard");
-            is
-        });
-        (report, served)
-    }
+/// Asks a machine's agent and its etcd.
+///
+/// # Errors
+/// The machine has no address yet.
+pub(super) async fn ask(addresses: &[Address], files: &ClientFiles) -> Result<Heard, String> {
+    let of_kind = |kind: &&str| addresses.iter().find(|address| address.kind == **kind);
+    let address = ADDRESS_KINDS.iter().find_map(of_kind);
+    let address = address.ok_or("its Machine has no address")?.address.clone();
+    let report = async {
+        let answer = tokio::time::timeout(TIMEOUT, report(&address, files)).await;
+        answer.unwrap_or_else(|_| Err(Silence::of(format!("no answer within {TIMEOUT:?}"))))
+    };
+    let (report, served) = tokio::join!(report, in_time(TIMEOUT, served(&address, files)));
+    Ok(Heard { address, report, served })
 }
 
 /// What of a report an etcd machine's decision needs.
@@ -138,12 +118,12 @@ fn host(address: &str) -> String {
 }
 
 /// Why an agent was not heard, for the decision and in words.
-struct Unheard {
-    is: NotHeard,
-    why: String,
+pub(super) struct Silence {
+    pub(super) is: NotHeard,
+    pub(super) why: String,
 }
 
-impl Unheard {
+impl Silence {
     const fn of(why: String) -> Self {
         Self { is: NotHeard::NoAnswer, why }
     }
@@ -166,29 +146,29 @@ impl Unheard {
             }
             cause = error.source();
         }
-        Self::of(error.to_string())
+        Self::of(why(error))
     }
 }
 
-async fn report(address: &str, files: &ClientFiles) -> Result<Report, Unheard> {
+async fn report(address: &str, files: &ClientFiles) -> Result<Report, Silence> {
     let url = format!("https://{}:{PORT}", host(address));
-    let address = url.parse().map_err(|_| Unheard::of(format!("{url} is no URL")))?;
+    let address = url.parse().map_err(|_| Silence::of(format!("{url} is no URL")))?;
     let mut config = Config::new(address);
     config.root_cert = Some(files.authorities.iter().map(|der| der.to_vec()).collect());
     config.auth_info.client_certificate_data = Some(STANDARD.encode(&files.certificate_pem));
     config.auth_info.client_key_data = Some(STANDARD.encode(&files.key_pem).into());
     config.connect_timeout = Some(TIMEOUT);
     config.read_timeout = Some(TIMEOUT);
-    let client = Client::try_from(config).map_err(|error| Unheard::of(error.to_string()))?;
+    let client = Client::try_from(config).map_err(|error| Silence::of(error.to_string()))?;
     let request = http::Request::get("/expiry").body(Body::empty());
-    let request = request.map_err(|error| Unheard::of(error.to_string()))?;
-    let response = client.send(request).await.map_err(|error| Unheard::request(&error))?;
+    let request = request.map_err(|error| Silence::of(error.to_string()))?;
+    let response = client.send(request).await.map_err(|error| Silence::request(&error))?;
     let status = response.status();
     let body = Limited::new(response.into_body(), REPORT_LIMIT).collect().await;
-    let body = body.map_err(|error| Unheard::of(error.to_string()))?.to_bytes();
+    let body = body.map_err(|error| Silence::of(error.to_string()))?.to_bytes();
     // 503 is a report as well: that there is nothing to report yet.
     let answer: Answer = serde_json::from_slice(&body)
-        .map_err(|error| Unheard::of(format!("{status}, and it is no report: {error}")))?;
+        .map_err(|error| Silence::of(format!("{status}, and it is no report: {error}")))?;
     Ok(Report {
         observed_at: answer.observed_at,
         status: answer.status,
@@ -198,100 +178,4 @@ async fn report(address: &str, files: &ClientFiles) -> Result<Report, Unheard> {
             .map(|expiry| Expiry { not_after: expiry.not_after, path: Some(expiry.path) }),
         etcd_rollout: None,
     })
-}
-
-/// The end of the leaf that a member serves, also where the member then refuses, or the leaf has ended.
-async fn served(address: &str, files: &ClientFiles) -> Result<Timestamp, String> {
-    let verifier = Arc::new(Leaf::new(files)?);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let key = PrivateKeyDer::from_pem_slice(files.key_pem.as_bytes());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
-        .with_client_auth_cert(files.chain.clone(), key.map_err(|error| error.to_string())?)
-        .map_err(|error| error.to_string())?;
-    let stream = TcpStream::connect((address, ETCD_PORT)).await.map_err(|e| e.to_string())?;
-    let name = ServerName::try_from(address.to_owned()).map_err(|error| error.to_string())?;
-    let shaken = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-    let shown = verifier.shown.lock().unwrap_or_else(PoisonError::into_inner).take();
-    shown.ok_or_else(|| shaken.err().map_or("it showed none".to_owned(), |e| e.to_string()))
-}
-
-/// Takes any leaf that etcd's CA has issued, whatever its dates and names, and keeps when it ends, once the
-/// server has shown that it has the key.
-#[derive(Debug)]
-struct Leaf {
-    inner: Arc<WebPkiServerVerifier>,
-    shown: Mutex<Option<Timestamp>>,
-}
-
-impl Leaf {
-    fn signed(
-        &self,
-        certificate: &CertificateDer<'_>,
-        verified: Result<HandshakeSignatureValid, Error>,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        if verified.is_ok() {
-            *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = not_after(certificate);
-        }
-        verified
-    }
-
-    fn new(files: &ClientFiles) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(files.authorities.iter().cloned());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Self { inner, shown: Mutex::new(None) })
-    }
-}
-
-impl ServerCertVerifier for Leaf {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        chain: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        match self.inner.verify_server_cert(leaf, chain, name, ocsp, now) {
-            Ok(_)
-            | Err(Error::InvalidCertificate(
-                CertificateError::Expired
-                | CertificateError::ExpiredContext { .. }
-                | CertificateError::NotValidForName
-                | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.inner.verify_tls12_signature(message, certificate, signature);
-        self.signed(certificate, verified)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.inner.verify_tls13_signature(message, certificate, signature);
-        self.signed(certificate, verified)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
 }

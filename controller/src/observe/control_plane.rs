@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use kube::api::DynamicObject;
 
 use super::workload::Workload;
-use super::{ObserveError, Reading, Target, Targets, born};
+use super::{Gathered, ObserveError, Reading, Target, born};
 use crate::facts::{ControlPlane, ControlPlaneMachine, EtcdPlace, NodeReport, Progress};
 use crate::memory::{KCP_DAYS, PUBLISHED, Published, ROLLED_FOR};
 use crate::objects::{
@@ -18,7 +18,7 @@ impl Reading<'_> {
     pub(super) async fn control_plane(
         &self,
         cluster: &ClusterSpec,
-        targets: &mut Targets,
+        gathered: &mut Gathered,
     ) -> Result<Option<(ControlPlane, Workload)>, ObserveError> {
         let named = cluster.control_plane_ref.as_ref();
         let named = named.filter(|named| named.kind == "KubeadmControlPlane");
@@ -28,18 +28,18 @@ impl Reading<'_> {
         let said = self.api(kind).get_opt(&named.name).await;
         let Some(object) = self.said("the KubeadmControlPlane", said)? else { return Ok(None) };
         let seen: ControlPlaneView = self.view(&object)?;
-        targets.control_plane = Some(Target::of(&object));
+        gathered.targets.control_plane = Some(Target::of(&object));
 
         let label = format!(",{CONTROL_PLANE}");
         let machine = &self.observer.kinds.machine;
         let machines = self.labelled("the Machines", machine, &label).await?;
         let own = self.own_dates().await?;
-        let workload = self.workload().await;
+        let workload = self.workload(gathered).await;
         let mut read = Vec::new();
         for object in &machines {
             let machine = self.machine(object, &own, &workload)?;
-            targets.machines.insert(machine.name.clone(), Target::of(object));
-            targets.born.insert(machine.name.clone(), machine.born);
+            gathered.targets.machines.insert(machine.name.clone(), Target::of(object));
+            gathered.targets.born.insert(machine.name.clone(), machine.born);
             read.push(machine);
         }
         Ok(Some((control_plane(&object, seen, read), workload)))

@@ -1,14 +1,16 @@
 //! Reads an EtcdadmCluster, its Machines, the client pair in the Secret, and etcdadm-controller's pods.
 
+use expiryd_api::{PORT, Timestamp};
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, DynamicObject, ListParams};
 
-use super::agents::{Agents, ClientFiles};
+use super::agents::{ClientFiles, Heard, Silence, ask};
 use super::control_plane::{published, remembered};
-use super::{ObserveError, Reading, Target, Targets, born, timestamp};
-use crate::facts::{EtcdCluster, EtcdController, EtcdMachine};
+use super::served::ETCD_PORT;
+use super::{Gathered, ObserveError, Reading, Target, born, timestamp};
+use crate::facts::{EtcdCluster, EtcdController, EtcdMachine, NotHeard, Report};
 use crate::memory::{
     ALLOW_SINGLE_ETCD, ETCD_CLIENT_PAIRS, INTENT, Intent, NUDGE, Nudge, SKIPPED_HEALTH_CHECKS,
 };
@@ -16,6 +18,7 @@ use crate::objects::{
     ClusterSpec, ETCD_CLUSTER, EtcdClusterView, EtcdConfigView, EtcdKinds, MachineView, PAUSED,
     annotation, is_deleting, is_owned_by,
 };
+use crate::unheard::Unheard;
 
 /// Where etcdadm-controller runs, as EKS Anywhere installs it.
 pub(crate) const NAMESPACE: &str = "etcdadm-controller-system";
@@ -33,7 +36,7 @@ impl Reading<'_> {
     pub(super) async fn etcd(
         &self,
         cluster: &ClusterSpec,
-        targets: &mut Targets,
+        gathered: &mut Gathered,
     ) -> Result<Option<EtcdCluster>, ObserveError> {
         let named = cluster.managed_external_etcd_ref.as_ref();
         let Some((named, kinds)) = named.zip(self.observer.kinds.etcd.as_ref()) else {
@@ -42,11 +45,13 @@ impl Reading<'_> {
         let said = self.api(&kinds.cluster).get_opt(&named.name).await;
         let Some(object) = self.said("the EtcdadmCluster", said)? else { return Ok(None) };
         let seen: EtcdClusterView = self.view(&object)?;
-        targets.etcd = Some(Target::of(&object));
-        self.etcd_configs(kinds, targets).await?;
+        gathered.targets.etcd = Some(Target::of(&object));
+        self.etcd_configs(kinds, gathered).await?;
 
-        let files = self.client_files().await;
-        let machines = self.etcd_machines(&object, files.as_ref(), targets).await?;
+        let name = &self.key.name;
+        let who = format!("etcd, by the Secrets {name}-apiserver-etcd-client and {name}-etcd,");
+        let files = gathered.said(who, self.client_files().await);
+        let machines = self.etcd_machines(&object, files.as_ref(), gathered).await?;
         let secret = files.as_ref().and_then(ClientFiles::pair);
         let replicas = seen.spec.replicas.unwrap_or(1);
         let observed = seen.status.observed_generation;
@@ -77,23 +82,28 @@ impl Reading<'_> {
         &self,
         etcd: &DynamicObject,
         files: Option<&ClientFiles>,
-        targets: &mut Targets,
+        gathered: &mut Gathered,
     ) -> Result<Vec<EtcdMachine>, ObserveError> {
         let name = etcd.name_any();
         let kind = &self.observer.kinds.machine;
         let label = format!(",{ETCD_CLUSTER}={name}");
         let objects = self.labelled("etcd's Machines", kind, &label).await?;
-        let agents = Agents::new(self.key, files);
         let seen = objects.iter().map(|object| self.view::<MachineView>(object));
         let seen: Vec<_> = seen.collect::<Result<_, _>>()?;
+        let ask = async |seen: &MachineView| match files {
+            Some(files) => Some(ask(&seen.status.addresses, files).await),
+            None => None,
+        };
         // At once: a decision is too old to be carried out when each of them has kept it waiting.
-        let answers = join_all(seen.iter().map(|seen| agents.ask(&seen.status.addresses))).await;
+        let answers = join_all(seen.iter().map(ask)).await;
         let mut machines = Vec::new();
-        for (object, (report, served)) in objects.iter().zip(answers) {
+        for (object, answer) in objects.iter().zip(answers) {
+            let (report, served) = heard(&object.name_any(), answer, gathered);
             let name = object.name_any();
-            let commands = targets.etcd_configs.get(&name).map(|(_, commands)| commands.as_slice());
+            let commands =
+                gathered.targets.etcd_configs.get(&name).map(|(_, commands)| commands.as_slice());
             let born = born(object, None);
-            targets.born.insert(name.clone(), born);
+            gathered.targets.born.insert(name.clone(), born);
             machines.push(EtcdMachine {
                 uid: object.uid().unwrap_or_default(),
                 born,
@@ -105,7 +115,7 @@ impl Reading<'_> {
                 served,
                 name: name.clone(),
             });
-            targets.machines.insert(name, Target::of(object));
+            gathered.targets.machines.insert(name, Target::of(object));
         }
         Ok(machines)
     }
@@ -114,7 +124,7 @@ impl Reading<'_> {
     async fn etcd_configs(
         &self,
         kinds: &EtcdKinds,
-        targets: &mut Targets,
+        gathered: &mut Gathered,
     ) -> Result<(), ObserveError> {
         for object in self.labelled("the EtcdadmConfigs", &kinds.config, "").await? {
             let seen: EtcdConfigView = self.view(&object)?;
@@ -122,7 +132,10 @@ impl Reading<'_> {
             let machine = owners.filter(|owner| owner.kind == "Machine").map(|o| o.name.clone());
             let commands = seen.spec.post_etcdadm_commands;
             for machine in machine {
-                targets.etcd_configs.insert(machine, (Target::of(&object), commands.clone()));
+                gathered
+                    .targets
+                    .etcd_configs
+                    .insert(machine, (Target::of(&object), commands.clone()));
             }
         }
         Ok(())
@@ -136,6 +149,26 @@ impl Reading<'_> {
         };
         controller(&pods.items, self.observer.may_restart_etcd_controller)
     }
+}
+
+/// What was heard of a machine, with a note of what was not.
+fn heard(
+    machine: &str,
+    answer: Option<Result<Heard, String>>,
+    gathered: &mut Gathered,
+) -> (Result<Report, NotHeard>, Option<Timestamp>) {
+    // Without the Secrets nobody is asked, which is noted once.
+    let Some(answer) = answer else { return (Err(NotHeard::NoAnswer), None) };
+    let Some(heard) = gathered.said(machine.to_owned(), answer) else {
+        return (Err(NotHeard::NoAnswer), None);
+    };
+    let Heard { address, report, served } = heard;
+    let report = report.map_err(|Silence { is, why }| {
+        let who = format!("the agent of {machine} at {address}:{PORT}");
+        gathered.unheard.push(Unheard::new(who, &why));
+        is
+    });
+    (report, gathered.said(format!("etcd of {machine} at {address}:{ETCD_PORT}"), served))
 }
 
 /// What its pods say. Where none is seen, none can be evicted: it runs somewhere else, or not at all.

@@ -14,8 +14,9 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, ResourceExt};
 
 use super::certificate::first_end;
-use super::{Reading, heard, said, timestamp};
+use super::{Gathered, Reading, in_time, timestamp};
 use crate::facts::{Expiry, NodeReport, Report};
+use crate::objects::why;
 
 /// How long a workload cluster may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,11 +41,12 @@ struct Said {
 
 impl Reading<'_> {
     /// Reads the Nodes; the client is made for this and dropped with it.
-    pub(super) async fn workload(&self) -> Workload {
-        let config = said(self.key, "the kubeconfig", self.workload_config().await);
+    pub(super) async fn workload(&self, gathered: &mut Gathered) -> Workload {
+        let who = format!("the workload cluster of the Secret {}-kubeconfig", self.key.name);
+        let config = gathered.said(who.clone(), self.workload_config().await);
         let Some(config) = config else { return Workload::default() };
         let ca_not_after = config.root_cert.as_deref().and_then(first_end);
-        let said = heard(self.key, "the workload cluster", TIMEOUT, read(config)).await;
+        let said = gathered.said(who, in_time(TIMEOUT, read(config)).await);
         Workload { ca_not_after, said }
     }
 
@@ -81,17 +83,17 @@ impl Reading<'_> {
         let name = format!("{}-{suffix}", self.key.name);
         let secrets: Api<Secret> =
             Api::namespaced(self.observer.client.clone(), &self.key.namespace);
-        let secret = secrets.get(&name).await.map_err(|error| error.to_string())?;
+        let secret = secrets.get(&name).await.map_err(|error| why(&error))?;
         Ok(Fields { name, data: secret.data.unwrap_or_default() })
     }
 }
 
 async fn read(config: Config) -> Result<Said, String> {
-    let client = Client::try_from(config).map_err(|error| error.to_string())?;
+    let client = Client::try_from(config).map_err(|error| why(&error))?;
     let nodes: Api<Node> = Api::all(client.clone());
     let label = "node-role.kubernetes.io/control-plane";
     let list = nodes.list(&ListParams::default().labels(label)).await;
-    let list = list.map_err(|error| error.to_string())?;
+    let list = list.map_err(|error| why(&error))?;
     let nodes = list.items.into_iter().map(|node| (node.name_any(), node)).collect();
     Ok(Said { uid: cluster_uid(client).await, nodes })
 }

@@ -47,6 +47,9 @@ pub fn cluster(status: &ClusterStatus, now: Timestamp) -> String {
         let of = if machines.is_empty() { String::new() } else { format!(" ({machines})") };
         let _ = writeln!(text, "  {}{of}: {}", finding.guard, finding.meaning);
     }
+    for unheard in &status.unheard {
+        let _ = writeln!(text, "  {unheard}");
+    }
     text
 }
 

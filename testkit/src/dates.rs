@@ -15,7 +15,7 @@ pub fn in_days(days: i64, seconds: i64) -> OffsetDateTime {
 
 /// What kubeadm and etcdadm give a leaf (kubeadm `constants.go`, `CertificateValidityPeriod`; etcdadm
 /// `certs/pkiutil/pki_helpers.go`).
-pub(crate) fn usual() -> OffsetDateTime {
+pub fn usual() -> OffsetDateTime {
     in_days(365, 0)
 }
 
@@ -25,6 +25,6 @@ pub fn rfc3339(date: OffsetDateTime) -> String {
 }
 
 /// As DER has it: `YYYYMMDDHHMMSSZ`.
-pub(crate) fn der(date: OffsetDateTime) -> String {
+pub fn der(date: OffsetDateTime) -> String {
     rfc3339(date).replace(['-', ':', 'T'], "")
 }
