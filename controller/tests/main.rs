@@ -6,3 +6,4 @@ mod control_plane;
 mod endpoint;
 mod faults;
 mod install;
+mod leader;
