@@ -168,6 +168,48 @@ fn a_date_goes_from_the_disk_to_the_machine_and_is_taken_back_when_nobody_wants_
     });
 }
 
+/// As Cluster API serves its kinds before 1.11.
+#[test]
+fn the_older_version_of_cluster_api_has_the_days_elsewhere_and_the_condition_in_an_annotation() {
+    let Some(assets) = assets() else { return };
+    let mut cluster = Cluster::start(&assets);
+    cluster.cluster_api = "v1beta1";
+    let folder = tempfile::tempdir().unwrap();
+    prod(&cluster);
+    let management = Management(&cluster);
+    // What v1beta1 has in other places (`api/controlplane/kubeadm/v1beta1`).
+    management.status("KubeadmControlPlane", "prod", &json!({ "updatedReplicas": 1 }));
+    annotate_cluster(&cluster, OPT_IN, &"7d".into());
+    let end = in_days(300, 0);
+    let host = machine(&cluster, end);
+    let _agent = Agent::start(&host, AT_ONCE);
+    let _controller = run(&cluster, &folder);
+    machine_when(&cluster, "the date", |a| a[EXPIRY] == rfc3339(end));
+    let days = |control_plane: &Value| {
+        control_plane["spec"]["rolloutBefore"]["certificatesExpiryDays"].clone()
+    };
+    let control_plane = wait_for("the days", || {
+        let control_plane = management.get("KubeadmControlPlane", "prod");
+        (days(&control_plane) == 7).then_some(control_plane)
+    });
+    assert!(control_plane["spec"]["rollout"].is_null());
+    let told = wait_for("what people are told", || {
+        let object = management.get("Cluster", "prod");
+        let text = object["metadata"]["annotations"]["expiryd.dev/certificates-renewed"].clone();
+        serde_json::from_str::<Value>(text.as_str()?).ok()
+    });
+    assert_eq!((&told["status"], &told["reason"]), (&json!("True"), &json!("NotDue")));
+    // KCP has seen its spec; what is ours is taken back.
+    let generation = control_plane["metadata"]["generation"].clone();
+    management.status("KubeadmControlPlane", "prod", &json!({ "observedGeneration": generation }));
+    annotate_cluster(&cluster, OPT_IN, &Value::Null);
+    machine_when(&cluster, "nothing of ours", |a| a[EXPIRY].is_null());
+    wait_for("no days", || {
+        let control_plane = management.get("KubeadmControlPlane", "prod");
+        days(&control_plane).is_null().then_some(())
+    });
+}
+
 #[test]
 fn the_plan_says_what_would_be_done_and_writes_nothing() {
     let Some(assets) = assets() else { return };

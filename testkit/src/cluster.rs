@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::authority::{Authority, Pair};
+use crate::cluster_api::CLUSTER_API;
 use crate::host::{Host, project, skip};
 use crate::https::{Answerer, Ask};
 use crate::kubelet::{kubeconfig, rotate};
@@ -22,6 +23,8 @@ use crate::wait::wait_for;
 pub struct Cluster {
     pub port: u16,
     pub authority: Authority,
+    /// The version in which Cluster API's kinds are served, once they are.
+    pub cluster_api: &'static str,
     admin: Pair,
     // Stopped before the etcd that it talks to.
     server: Server,
@@ -100,8 +103,15 @@ impl Cluster {
         let admin = authority.member("system:masters", "admin", 2100);
         let port = free_port();
         let server = serve(port);
-        let mut cluster =
-            Self { port, authority, admin, server, _etcd: etcd, _directory: directory };
+        let mut cluster = Self {
+            port,
+            authority,
+            cluster_api: CLUSTER_API,
+            admin,
+            server,
+            _etcd: etcd,
+            _directory: directory,
+        };
         wait_for("a ready API server", || {
             if cluster.server.ended() {
                 // Somebody else was given the port in the meantime.

@@ -11,6 +11,9 @@ use crate::wait::wait_for;
 /// The namespace of all of it, as EKS Anywhere has it.
 pub const NAMESPACE: &str = "eksa-system";
 
+/// The version of Cluster API's own kinds, where a test wants no other.
+pub(crate) const CLUSTER_API: &str = "v1beta2";
+
 /// Where the kinds are served, with the version that is.
 const KINDS: &[(&str, &str, &str, &str)] = &[
     ("cluster.x-k8s.io", "v1beta2", "Cluster", "clusters"),
@@ -61,7 +64,7 @@ impl Management<'_> {
                     "scope": "Namespaced",
                     "names": { "kind": kind, "plural": plural, "singular": kind.to_lowercase() },
                     "versions": [{
-                        "name": version, "served": true, "storage": true,
+                        "name": self.version(version), "served": true, "storage": true,
                         "subresources": { "status": {} },
                         "schema": { "openAPIV3Schema": {
                             "type": "object", "x-kubernetes-preserve-unknown-fields": true,
@@ -78,6 +81,7 @@ impl Management<'_> {
         }
         self.0.make_namespace(NAMESPACE);
         for (group, version, _, plural) in KINDS {
+            let version = self.version(version);
             let path = format!("/apis/{group}/{version}/namespaces/{NAMESPACE}/{plural}");
             wait_for("the kind", || {
                 let (status, _) = self.0.ask("GET", &path, &Value::Null)?;
@@ -86,33 +90,40 @@ impl Management<'_> {
         }
     }
 
-    fn served(kind: &str) -> &'static (&'static str, &'static str, &'static str, &'static str) {
+    /// The group, the version and the plural of a kind.
+    fn served(self, kind: &str) -> (&'static str, &'static str, &'static str) {
         let mut kinds = KINDS.iter().chain(INFRASTRUCTURE);
-        kinds.find(|(_, _, name, _)| *name == kind).unwrap()
+        let (group, version, _, plural) = kinds.find(|(_, _, name, _)| *name == kind).unwrap();
+        (group, self.version(version), plural)
     }
 
-    fn path(kind: &str) -> String {
-        let (group, version, _, plural) = Self::served(kind);
+    /// Cluster API's kinds are served in the version that the cluster is to have.
+    fn version(self, usual: &'static str) -> &'static str {
+        if usual == CLUSTER_API { self.0.cluster_api } else { usual }
+    }
+
+    fn path(self, kind: &str) -> String {
+        let (group, version, plural) = self.served(kind);
         format!("/apis/{group}/{version}/namespaces/{NAMESPACE}/{plural}")
     }
 
     /// Makes an object with its status.
     pub fn create(&self, kind: &str, name: &str, mut object: Value) -> Value {
-        let (group, version, ..) = Self::served(kind);
+        let (group, version, _) = self.served(kind);
         object["apiVersion"] = format!("{group}/{version}").into();
         object["kind"] = kind.into();
         object["metadata"]["name"] = name.into();
         let status = object["status"].clone();
-        let made = self.0.create(&Self::path(kind), &object);
+        let made = self.0.create(&self.path(kind), &object);
         if status.is_null() { made } else { self.status(kind, name, &status) }
     }
 
     /// Applies an object by force, as this field manager.
     pub fn apply(&self, kind: &str, name: &str, mut object: Value, manager: &str) -> Value {
-        let (group, version, ..) = Self::served(kind);
+        let (group, version, _) = self.served(kind);
         object["apiVersion"] = format!("{group}/{version}").into();
         object["kind"] = kind.into();
-        let path = format!("{}/{name}?fieldManager={manager}&force=true", Self::path(kind));
+        let path = format!("{}/{name}?fieldManager={manager}&force=true", self.path(kind));
         let kind = "application/apply-patch+yaml";
         let (status, applied) =
             wait_for(&path, || self.0.ask_as(&As::Admin, "PATCH", &path, kind, &object));
@@ -122,7 +133,7 @@ impl Management<'_> {
 
     /// All of a kind as they are now.
     pub fn list(&self, kind: &str) -> Vec<Value> {
-        let path = Self::path(kind);
+        let path = self.path(kind);
         let (_, list) = wait_for(kind, || {
             self.0.ask("GET", &path, &Value::Null).filter(|(status, _)| *status == 200)
         });
@@ -131,25 +142,25 @@ impl Management<'_> {
 
     /// An object as it is now.
     pub fn get(&self, kind: &str, name: &str) -> Value {
-        let path = format!("{}/{name}", Self::path(kind));
+        let path = format!("{}/{name}", self.path(kind));
         wait_for(kind, || self.0.ask("GET", &path, &Value::Null)).1
     }
 
     /// Merges this into an object.
     pub fn patch(&self, kind: &str, name: &str, patch: &Value) -> Value {
-        self.merge(&format!("{}/{name}", Self::path(kind)), patch)
+        self.merge(&format!("{}/{name}", self.path(kind)), patch)
     }
 
     /// The same with one that may be gone by then.
     pub fn try_patch(&self, kind: &str, name: &str, patch: &Value) -> bool {
-        let path = format!("{}/{name}", Self::path(kind));
+        let path = format!("{}/{name}", self.path(kind));
         let answer = self.0.ask_as(&As::Admin, "PATCH", &path, MERGE, patch);
         answer.is_some_and(|(status, _)| status == 200)
     }
 
     /// Merges this into its status.
     pub fn status(&self, kind: &str, name: &str, status: &Value) -> Value {
-        let path = format!("{}/{name}/status", Self::path(kind));
+        let path = format!("{}/{name}/status", self.path(kind));
         self.merge(&path, &json!({ "status": status }))
     }
 
