@@ -4,6 +4,7 @@
 
 mod control_plane;
 mod endpoint;
+mod etcd;
 mod faults;
 mod install;
 mod leader;

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use testkit::authority::Authority;
 use testkit::cluster::Cluster;
 use testkit::cluster_api::Management;
+use testkit::dates::usual;
+use testkit::etcd_member::Member;
+use testkit::network::machine;
 use time::OffsetDateTime;
 
-use crate::etcd_member::Member;
-use crate::network::machine;
 use crate::worker::Worker;
-use testkit::dates::usual;
 
 /// How often it looks.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -96,7 +96,7 @@ impl Shared {
             let address = machine(*booted);
             let others: Vec<_> =
                 self.members.lock().unwrap().values().map(|m| m.address.clone()).collect();
-            let member = Member::boot(&self.etcd, &self.authority, &name, &address, ends, &others);
+            let member = Member::join(&self.etcd, &self.authority, &name, &address, ends, &others);
             self.members.lock().unwrap().insert(name.clone(), member);
             report(management, &name, &address);
         }

@@ -11,14 +11,11 @@
     reason = "a test fails so, and shows what happened"
 )]
 
-mod network;
 mod worker;
 mod programs;
 mod definitions;
 mod managers;
 mod timeline;
-mod etcd_pki;
-mod etcd_member;
 mod etcd_hosts;
 mod etcd_controller;
 mod node_agents;

@@ -22,7 +22,7 @@ use crate::node_agents::NodeAgents;
 use crate::objects::Object;
 use crate::programs::programs;
 use crate::timeline::Timeline;
-use crate::{definitions, etcd_pki, network, objects};
+use crate::{definitions, objects};
 
 /// The one cluster that is made.
 pub const CLUSTER: &str = "prod";
@@ -82,7 +82,7 @@ impl Rig {
         if external && !programs.have_etcdadm() {
             return None;
         }
-        network::leave();
+        testkit::network::leave();
         let cluster = Arc::new(Cluster::start(&assets));
         let folder = tempfile::tempdir().unwrap();
         let kubeconfig = folder.path().join("kubeconfig");
@@ -173,7 +173,7 @@ impl Rig {
 
     /// Puts another client pair into the Secret of etcdadm-controller.
     pub fn replace_client_pair(&self, hosts: &EtcdHosts, not_after: OffsetDateTime) {
-        let pair = etcd_pki::client(hosts.authority(), CLUSTER, not_after);
+        let pair = testkit::etcd_pki::client(hosts.authority(), CLUSTER, not_after);
         let fields = [("tls.crt", pair.certificate.as_str()), ("tls.key", pair.key.as_str())];
         self.management().replace_secret(&client_pair(), &fields);
     }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use testkit::authority::Authority;
+use testkit::network::apart;
 use testkit::{Server, wait_for};
 
-use crate::network::apart;
 use crate::programs::Programs;
 
 /// A manager of Cluster API's: its program, and the number that its ports end with.

@@ -61,12 +61,21 @@ impl Reading<'_> {
         let (certificate_pem, key_pem) = (pair.take("tls.crt")?, pair.take("tls.key")?);
         let authority = self.secret("etcd").await?.take("tls.crt")?;
         Ok(ClientFiles {
-            chain: from_pem(certificate_pem.as_bytes())?,
-            authorities: from_pem(authority.as_bytes())?,
+            chain: certificates(&certificate_pem, "apiserver-etcd-client")?,
+            authorities: certificates(&authority, "etcd")?,
             certificate_pem,
             key_pem,
         })
     }
+}
+
+/// The certificates of the Secret with this suffix.
+fn certificates(pem: &str, suffix: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = from_pem(pem.as_bytes())?;
+    if certificates.is_empty() {
+        return Err(format!("tls.crt of the Secret CLUSTER-{suffix} holds no certificate"));
+    }
+    Ok(certificates)
 }
 
 /// What is heard of an etcd machine.
@@ -128,26 +137,26 @@ impl Silence {
         Self { is: NotHeard::NoAnswer, why }
     }
 
-    /// A certificate for other names is found among the causes of a failed request.
     fn request(error: &kube::Error) -> Self {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-        while let Some(error) = cause {
-            // An I/O error tells the cause of what it wraps, not the thing itself.
-            let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-            let tls = match wrapped {
-                Some(wrapped) => wrapped.downcast_ref::<Error>(),
-                None => error.downcast_ref::<Error>(),
-            };
-            if let Some(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) = tls
-            {
-                return Self { is: NotHeard::OtherName, why: error.to_string() };
-            }
-            cause = error.source();
-        }
-        Self::of(why(error))
+        let is = if is_other_name(error) { NotHeard::OtherName } else { NotHeard::NoAnswer };
+        Self { is, why: why(error) }
     }
+}
+
+/// Whether a certificate for other names is among the causes of a failed request. An I/O error tells the cause of
+/// what it wraps as its own, and may wrap another one.
+fn is_other_name(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<Error>() {
+        return matches!(
+            error,
+            Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )
+        );
+    }
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    wrapped.is_some_and(|wrapped| is_other_name(wrapped))
+        || error.source().is_some_and(is_other_name)
 }
 
 async fn report(address: &str, files: &ClientFiles) -> Result<Report, Silence> {

@@ -9,6 +9,8 @@ use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
 
+use crate::host::is_root;
+
 /// The machines' addresses: from 192.0.2.0/24, which is for documentation (RFC 5737). None of 127.0.0.0/8:
 /// what an agent is asked over loopback it answers without TLS.
 const MACHINES: &str = "192.0.2.0/24";
@@ -16,8 +18,22 @@ const MACHINES: &str = "192.0.2.0/24";
 /// An address of no machine, and a default route: kube-apiserver does not start without either.
 const OWN: &str = "198.51.100.1/32";
 
+/// Whether [`leave`] can be called here.
+///
+/// # Errors
+/// It cannot, and why not.
+pub fn can_leave() -> Result<(), &'static str> {
+    if !is_root() {
+        return Err("a network of its own needs root");
+    }
+    match Command::new("ip").arg("-V").output() {
+        Ok(output) if output.status.success() => Ok(()),
+        _ => Err("ip (iproute2) is missing"),
+    }
+}
+
 /// Leaves the network for an empty one, in which every address of the machines is at home.
-pub(crate) fn leave() {
+pub fn leave() {
     unshare(CloneFlags::CLONE_NEWNET).unwrap();
     ip("link set lo up");
     ip(&format!("address add {OWN} dev lo"));
@@ -31,13 +47,13 @@ fn ip(arguments: &str) {
 }
 
 /// The address of a machine.
-pub(crate) fn machine(number: u8) -> String {
+pub fn machine(number: u8) -> String {
     format!("192.0.2.{number}")
 }
 
 /// Does something in another network, from which this port of loopback leads here: for a program that
 /// listens where another one does.
-pub(crate) fn apart<T: Send + 'static>(port: u16, act: impl FnOnce() -> T + Send + 'static) -> T {
+pub fn apart<T: Send + 'static>(port: u16, act: impl FnOnce() -> T + Send + 'static) -> T {
     let (connections, accepted) = channel();
     thread::spawn(move || join_here(port, &accepted));
     let (result, done) = channel();

@@ -5,10 +5,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::agent::Agent;
+use crate::authority::{Authority, Pair};
+use crate::host::{Host, expiryd};
+use crate::https::{Answerer, Ask};
+use crate::server::Server;
+use crate::wait::wait_up_to;
 use serde_json::{Value, json};
-use testkit::authority::{Authority, Pair};
-use testkit::https::{Answerer, Ask};
-use testkit::{Agent, Host, Server, expiryd, wait_up_to};
 use time::OffsetDateTime;
 
 use crate::etcd_pki::{self, FOLDER};
@@ -17,17 +20,33 @@ use crate::etcd_pki::{self, FOLDER};
 const BOOT: Duration = Duration::from_secs(90);
 
 /// Ended with this.
-pub(crate) struct Member {
-    pub(crate) address: String,
-    pub(crate) host: Host,
+pub struct Member {
+    pub address: String,
+    pub host: Host,
     authority: String,
     etcd: Server,
     agent: Option<Agent>,
 }
 
 impl Member {
+    /// Boots a machine that is an etcd of its own, with certificates for this address.
+    pub fn boot(
+        etcd: &Path,
+        authority: &Authority,
+        name: &str,
+        address: &str,
+        certified: &str,
+        not_after: OffsetDateTime,
+    ) -> Self {
+        let host = Host::bare("ubuntu");
+        etcd_pki::write(&host, authority, name, certified, not_after);
+        let member = Self::start(etcd, authority, name, address, host, &[]);
+        member.wait(certified);
+        member
+    }
+
     /// Boots a machine, which joins through the members that are there, and waits until etcd is well.
-    pub(crate) fn boot(
+    pub fn join(
         etcd: &Path,
         authority: &Authority,
         name: &str,
@@ -37,33 +56,58 @@ impl Member {
     ) -> Self {
         let host = Host::bare("ubuntu");
         etcd_pki::write(&host, authority, name, address, not_after);
-        let initial = join(&host, &authority.pem(), name, address, others);
-        let mut member = Self {
-            address: address.to_owned(),
-            authority: authority.pem(),
-            etcd: start(etcd, &host, name, address, &initial, !others.is_empty()),
-            agent: None,
-            host,
-        };
-        member.agent = Some(agent(&member.host, address));
-        wait_up_to(BOOT, "a member of etcd that is well", || member.is_well().then_some(()));
+        let member = Self::start(etcd, authority, name, address, host, others);
+        member.wait(address);
         member
     }
 
+    fn start(
+        etcd: &Path,
+        authority: &Authority,
+        name: &str,
+        address: &str,
+        host: Host,
+        others: &[String],
+    ) -> Self {
+        let initial = join(&host, &authority.pem(), name, address, others);
+        Self {
+            address: address.to_owned(),
+            authority: authority.pem(),
+            etcd: start(etcd, &host, name, address, &initial, !others.is_empty()),
+            agent: Some(agent(&host, address)),
+            host,
+        }
+    }
+
+    fn wait(&self, certified: &str) {
+        let health = || self.health(certified).then_some(());
+        wait_up_to(BOOT, "a member of etcd that is well", health);
+    }
+
     /// As etcdadm-controller sees it (`controllers/healthcheck.go`).
-    pub(crate) fn is_well(&self) -> bool {
-        let answer =
-            ask(&self.host, &self.authority, &self.address, "GET", "/health", &Value::Null);
+    pub fn is_well(&self) -> bool {
+        self.health(&self.address)
+    }
+
+    /// The same with a certificate for another name than its address.
+    fn health(&self, certified: &str) -> bool {
+        let Self { host, authority, address, .. } = self;
+        let answer = ask(host, authority, address, certified, "GET", "/health", &Value::Null);
         answer.is_some_and(|(status, body)| status == 200 && body["health"] == "true")
     }
 
     /// Ends the agent, as somebody who stops its unit.
-    pub(crate) fn stop_agent(&mut self) {
+    pub fn stop_agent(&mut self) {
         self.agent = None;
     }
 
+    /// Ends etcd.
+    pub fn stop_etcd(&mut self) {
+        self.etcd.kill();
+    }
+
     /// Starts etcd anew, so that it reads its certificates again and every connection to it is a new one.
-    pub(crate) fn restart(&mut self, etcd: &Path, name: &str) {
+    pub fn restart(&mut self, etcd: &Path, name: &str) {
         self.etcd.kill();
         self.etcd = start(etcd, &self.host, name, &self.address, "", true);
     }
@@ -79,7 +123,7 @@ fn join(host: &Host, authority: &str, name: &str, address: &str, others: &[Strin
     let members = wait_up_to(BOOT, "a member to be taken in", || {
         others.iter().find_map(|other| {
             let path = "/v3/cluster/member/add";
-            let (status, answer) = ask(host, authority, other, "POST", path, &peers)?;
+            let (status, answer) = ask(host, authority, other, other, "POST", path, &peers)?;
             (status == 200).then(|| answer["members"].clone())
         })
     });
@@ -96,6 +140,7 @@ fn ask(
     host: &Host,
     authority: &str,
     address: &str,
+    certified: &str,
     method: &str,
     path: &str,
     body: &Value,
@@ -105,7 +150,8 @@ fn ask(
         certificate: read("etcdctl-etcd-client.crt")?,
         key: read("etcdctl-etcd-client.key")?,
     };
-    let member = Answerer { address: (address, 2379), name: address, authority, pair: Some(&pair) };
+    let member =
+        Answerer { address: (address, 2379), name: certified, authority, pair: Some(&pair) };
     member.ask(&Ask { method, path, content_type: "application/json", token: None, body })
 }
 

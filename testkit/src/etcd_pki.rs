@@ -1,18 +1,18 @@
 //! The PKI of an etcd machine, as etcdadm writes it (`certs/certs.go`, `apis/config.go`), with the end that
 //! the test wants.
 
+use crate::authority::{Authority, Pair};
+use crate::host::Host;
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose};
-use testkit::Host;
-use testkit::authority::{Authority, Pair};
 use time::OffsetDateTime;
 
 use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 
 /// Where it is (etcdadm `constants.go`).
-pub(crate) const FOLDER: &str = "etc/etcd/pki";
+pub const FOLDER: &str = "etc/etcd/pki";
 
-/// Writes all of it.
-pub(crate) fn write(
+/// Writes all of it, save the CA's key, which nobody here reads.
+pub fn write(
     host: &Host,
     authority: &Authority,
     name: &str,
@@ -34,11 +34,10 @@ pub(crate) fn write(
         host.write(&format!("{FOLDER}/{file}.key"), pair.key);
     }
     host.write(&format!("{FOLDER}/ca.crt"), authority.pem());
-    host.write(&format!("{FOLDER}/ca.key"), authority.key_pem());
 }
 
 /// The pair that etcdadm-controller keeps for the API servers and uses itself (`controllers/certs.go`).
-pub(crate) fn client(authority: &Authority, cluster: &str, not_after: OffsetDateTime) -> Pair {
+pub fn client(authority: &Authority, cluster: &str, not_after: OffsetDateTime) -> Pair {
     let name = format!("{cluster}-kube-apiserver-etcd-client");
     sign(authority, &name, Vec::new(), vec![ClientAuth], not_after)
 }
