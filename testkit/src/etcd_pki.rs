@@ -42,6 +42,12 @@ pub fn client(authority: &Authority, cluster: &str, not_after: OffsetDateTime) -
     sign(authority, &name, Vec::new(), vec![ClientAuth], not_after)
 }
 
+/// What a member and its agent serve at this address.
+pub fn server(authority: &Authority, address: &str, not_after: OffsetDateTime) -> Pair {
+    let names = vec![address.to_owned()];
+    sign(authority, "etcd", names, vec![ServerAuth, ClientAuth], not_after)
+}
+
 fn sign(
     authority: &Authority,
     name: &str,
