@@ -94,11 +94,11 @@ impl Management {
         [0, 1, 2].map(|n| numbers[n].as_u64().unwrap().try_into().unwrap())
     }
 
-    /// Waits until nothing was asked for three seconds.
+    /// Waits until nothing was asked for longer than a cluster that was written to is left alone.
     fn quiet(&self) -> [usize; 3] {
         loop {
             let before = self.measured();
-            sleep(Duration::from_secs(3));
+            sleep(Duration::from_secs(66));
             if self.measured() == before {
                 return before;
             }

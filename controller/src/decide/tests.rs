@@ -4,6 +4,7 @@ mod client_pair;
 mod control_plane;
 mod etcd;
 mod opt_in;
+mod properties;
 mod rollout;
 
 use expiryd_api::Status;
