@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 
 use serde_json::{Value, json};
@@ -57,15 +57,16 @@ pub struct FaultyProxy {
 }
 
 impl FaultyProxy {
-    /// In front of this cluster, for as long as the program runs.
+    /// In front of this cluster, for as long as somebody else has that.
     pub fn start(cluster: &Arc<Cluster>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(Mutex::new(State::default()));
-        let (shared, cluster) = (Arc::clone(&state), Arc::clone(cluster));
+        // A cluster that only this held would outlive the test.
+        let (shared, cluster) = (Arc::clone(&state), Arc::downgrade(cluster));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (state, cluster) = (Arc::clone(&shared), Arc::clone(&cluster));
+                let (state, cluster) = (Arc::clone(&shared), Weak::clone(&cluster));
                 thread::spawn(move || serve(&stream, &state, &cluster));
             }
         });
@@ -111,7 +112,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 /// One request; the connection is closed after it.
-fn serve(stream: &TcpStream, state: &Mutex<State>, cluster: &Cluster) -> Option<()> {
+fn serve(stream: &TcpStream, state: &Mutex<State>, cluster: &Weak<Cluster>) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut lines = Vec::new();
     loop {
@@ -149,7 +150,7 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, cluster: &Cluster) -> Option<
         state.hit += usize::from(fault.is_some());
         fault
     };
-    let ask = || cluster.ask_as(&As::Admin, method, path, &content_type, &body);
+    let ask = || cluster.upgrade()?.ask_as(&As::Admin, method, path, &content_type, &body);
     match fault {
         None | Some(Fault::None) => {
             let answered = ask()?;
