@@ -70,6 +70,17 @@ pub struct Turn {
     pub finish_upgrades: bool,
 }
 
+impl Turn {
+    /// As if there were no other cluster, and with nothing allowed that has to be asked for.
+    pub const ALONE: Self = Self {
+        etcd: true,
+        early: 0,
+        marks_pending: false,
+        refresh_secret_alone: false,
+        finish_upgrades: false,
+    };
+}
+
 impl Decision {
     /// Whether another decision follows from what is written now, and should not wait: a rollout of etcd is
     /// begun or taken back. A date that an agent changes again and again is none of it.

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::objects::why;
 
-/// The times of an election; the defaults are those of Cluster API's managers.
+/// The times of an election.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
     /// Others wait for so long after the last change that they saw.
@@ -24,18 +24,12 @@ pub struct Times {
     pub renew: Duration,
     /// How often it is tried.
     pub retry: Duration,
-    /// A write is made only with so much of the lease left.
-    pub margin: Duration,
 }
 
-impl Default for Times {
-    fn default() -> Self {
-        Self {
-            lease: Duration::from_mins(1),
-            renew: Duration::from_secs(40),
-            retry: Duration::from_secs(5),
-            margin: Duration::from_secs(5),
-        }
+impl Times {
+    /// A write is made only with so much of the lease left: five seconds of the usual one.
+    pub fn margin(self) -> Duration {
+        self.renew / 8
     }
 }
 

@@ -90,7 +90,7 @@ pub async fn run(
         let identity = options.identity.clone();
         Candidate::new(client.clone(), &lease.namespace, LEASE, identity, lease.times)
     });
-    let margin = options.lease.as_ref().map_or(Duration::ZERO, |lease| lease.times.margin);
+    let margin = options.lease.as_ref().map_or(Duration::ZERO, |lease| lease.times.margin());
     let election = if let Some(candidate) = candidate.clone() {
         tokio::spawn(candidate.run(held))
     } else {

@@ -17,15 +17,6 @@ use crate::world::{Id, World};
 /// What is in a control plane's own leaves, for the rules that ask for the path.
 const APISERVER: &str = "/etc/kubernetes/pki/apiserver.crt";
 
-/// It is always this cluster's turn: the schedule has tests of its own.
-pub const TURN: Turn = Turn {
-    etcd: true,
-    early: 0,
-    marks_pending: false,
-    refresh_secret_alone: false,
-    finish_upgrades: false,
-};
-
 /// An object that a write is guarded by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Object {
@@ -119,7 +110,9 @@ impl Instance {
                 let etcd = etcd(world);
                 let mut facts = Facts { cluster, control_plane: Some(control_plane), etcd };
                 sight(&mut facts);
-                let Decision { actions, .. } = decide(&facts, parameters, TURN, world.time());
+                // The schedule has tests of its own.
+                let Decision { actions, .. } =
+                    decide(&facts, parameters, Turn::ALONE, world.time());
                 self.plan = actions.into();
                 if self.plan.is_empty() {
                     *self = Self::default();

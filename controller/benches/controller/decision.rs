@@ -78,17 +78,10 @@ fn facts() -> Facts {
 
 pub fn measure() {
     let (facts, parameters) = (facts(), Parameters::default());
-    let turn = Turn {
-        etcd: true,
-        early: 0,
-        marks_pending: false,
-        refresh_secret_alone: false,
-        finish_upgrades: false,
-    };
-    let writes = decide(&facts, &parameters, turn, day(0)).actions.len();
+    let writes = decide(&facts, &parameters, Turn::ALONE, day(0)).actions.len();
     let began = Instant::now();
     for _ in 0..ROUNDS {
-        black_box(decide(black_box(&facts), &parameters, turn, day(0)));
+        black_box(decide(black_box(&facts), &parameters, Turn::ALONE, day(0)));
     }
     let each = began.elapsed().as_secs_f64() * 1e6 / f64::from(ROUNDS);
     let what = format!("a decision about six Machines, with {writes} writes");

@@ -55,7 +55,7 @@ impl Election {
         }
         Ok((!self.no_leader_elect).then(|| LeaseOptions {
             namespace: self.leader_elect_namespace.clone(),
-            times: Times { lease, renew, retry, margin: renew / 8 },
+            times: Times { lease, renew, retry },
         }))
     }
 }

@@ -62,17 +62,10 @@ pub(super) async fn plan(arguments: Plan) -> ExitCode {
         }
     };
     let now = crate::clock::now();
-    let turn = Turn {
-        etcd: true,
-        early: 0,
-        marks_pending: false,
-        refresh_secret_alone: false,
-        finish_upgrades: false,
-    };
     let status = async |key: ClusterKey| match observer.observe(&key).await {
         Ok(None) => None,
         Ok(Some(Observation { facts, unheard, .. })) => {
-            let decision = decide(&facts, &Parameters::default(), turn, now);
+            let decision = decide(&facts, &Parameters::default(), Turn::ALONE, now);
             Some(ClusterStatus::of(key.names(), &facts, &decision, now).without(unheard))
         }
         Err(error) => Some(ClusterStatus::unread(key.names(), error.to_string(), now)),

@@ -20,14 +20,6 @@ use crate::parameters::DAY;
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 const APISERVER: &str = "/etc/kubernetes/pki/apiserver.crt";
 
-const MY_TURN: Turn = Turn {
-    etcd: true,
-    early: 0,
-    marks_pending: false,
-    refresh_secret_alone: false,
-    finish_upgrades: false,
-};
-
 /// So many days from now.
 fn day(days: i64) -> Timestamp {
     Timestamp::from_unix(NOW.unix() + days * DAY)
@@ -141,7 +133,7 @@ fn first_report(facts: &mut Facts) -> &mut Report {
 }
 
 fn decided(facts: &Facts) -> Decision {
-    decide(facts, &Parameters::default(), MY_TURN, NOW)
+    decide(facts, &Parameters::default(), Turn::ALONE, NOW)
 }
 
 fn actions(decision: &Decision) -> Vec<Action> {

@@ -98,7 +98,7 @@ fn it_is_not_restarted_twice_in_an_hour_nor_between_a_mark_and_its_nudge() {
     assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["stale-pair".to_owned()]));
     etcd(&mut facts).controller.restarted_at = Some(hours(-1));
     assert_eq!(actions(&decided(&facts)), [Action::RestartEtcdController]);
-    let turn = Turn { marks_pending: true, ..MY_TURN };
+    let turn = Turn { marks_pending: true, ..Turn::ALONE };
     let decision = decide(&facts, &Parameters::default(), turn, NOW);
     assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["stale-pair".to_owned()]));
 }

@@ -218,7 +218,7 @@ fn the_management_cluster_begins_three_days_before_its_window() {
 fn where_many_are_due_the_schedule_has_one_begin_earlier() {
     let facts = ends(20);
     let begins = |early| {
-        let turn = Turn { early, ..MY_TURN };
+        let turn = Turn { early, ..Turn::ALONE };
         let decision = decide(&facts, &Parameters::default(), turn, NOW);
         actions(&decision).iter().any(|action| matches!(action, Action::RecordIntent(_)))
     };

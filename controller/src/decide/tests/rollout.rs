@@ -171,7 +171,7 @@ fn e5_two_rollouts_are_a_day_apart() {
 
 #[test]
 fn only_one_cluster_has_its_turn_unless_less_than_two_days_are_left() {
-    let not_yet = Turn { etcd: false, ..MY_TURN };
+    let not_yet = Turn { etcd: false, ..Turn::ALONE };
     let decision = decide(&due(), &Parameters::default(), not_yet, NOW);
     assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["queued".to_owned()]));
     let mut facts = due();
@@ -191,7 +191,7 @@ fn e8_the_secret_alone_can_be_refreshed_alone() {
     etcd(&mut facts).secret.as_mut().unwrap().not_after = day(8);
     etcd(&mut facts).pairs[0].not_after = day(8);
     assert!(begins(&decided(&facts)));
-    let alone = Turn { refresh_secret_alone: true, ..MY_TURN };
+    let alone = Turn { refresh_secret_alone: true, ..Turn::ALONE };
     let decision = decide(&facts, &Parameters::default(), alone, NOW);
     assert_eq!(actions(&decision), [Action::RefreshSecret]);
 }
@@ -383,7 +383,7 @@ fn e12_members_that_stay_are_told_and_an_upgrade_that_is_over_can_be_finished() 
     let decision = decided(&facts);
     assert_eq!(findings(&decision), ["not-quiet", "leftovers"]);
     assert_eq!(actions(&decision), []);
-    let finish = Turn { finish_upgrades: true, ..MY_TURN };
+    let finish = Turn { finish_upgrades: true, ..Turn::ALONE };
     let with = |facts: &Facts| actions(&decide(facts, &Parameters::default(), finish, NOW));
     assert_eq!(with(&facts), [Action::FinishUpgrade]);
     control_plane(&mut facts).progress.moving = true;
