@@ -2,7 +2,7 @@
 //! (paths, bodies and errors seen on kube-apiserver 1.36), or misbehaves as it is told.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -15,6 +15,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::authority::Authority;
+use crate::http::{Message, answer};
 use crate::wait::wait_for;
 
 /// A request as it came in.
@@ -128,33 +129,13 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, state: &Mutex<State>) -> 
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
     let connection = ServerConnection::new(config).ok()?;
     let mut stream = BufReader::new(StreamOwned::new(connection, stream));
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        if stream.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if line.trim_end().is_empty() {
-            break;
-        }
-        lines.push(line.trim_end().to_owned());
-    }
-    let header = |name: &str| {
-        let found = lines.iter().skip(1).find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-        });
-        found.unwrap_or_default()
-    };
-    let mut body = vec![0; header("content-length").parse().unwrap_or(0)];
-    stream.read_exact(&mut body).ok()?;
-    let mut words = lines[0].split(' ');
+    let message = Message::read(&mut stream)?;
     let client = stream.get_ref().conn.peer_certificates()?.first()?.to_vec();
     let request = Request {
-        method: words.next()?.to_owned(),
-        path: words.next()?.to_owned(),
-        content_type: header("content-type"),
-        body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+        content_type: message.header("content-type").unwrap_or_default().to_owned(),
+        body: serde_json::from_slice(&message.body).unwrap_or(Value::Null),
+        method: message.method,
+        path: message.path,
         client,
     };
     let instead = {
@@ -208,7 +189,7 @@ fn ordinary(request: &Request, state: &Mutex<State>) -> String {
                     value => drop(annotations.insert(key.clone(), value.clone())),
                 }
             }
-            answer(200, "", &node(&state))
+            answer(200, "", &node(&state).to_string())
         }
         ("PATCH", "/api/v1/nodes/cp-1/status") => {
             let mut state = state.lock().unwrap();
@@ -218,9 +199,9 @@ fn ordinary(request: &Request, state: &Mutex<State>) -> String {
                     state.conditions.push(patch.clone());
                 }
             }
-            answer(200, "", &node(&state))
+            answer(200, "", &node(&state).to_string())
         }
-        ("POST", "/api/v1/namespaces/default/events") => answer(201, "", &request.body),
+        ("POST", "/api/v1/namespaces/default/events") => answer(201, "", &request.body.to_string()),
         _ => refusal(403, "only its own Node object", ""),
     }
 }
@@ -234,13 +215,5 @@ fn node(state: &State) -> Value {
 fn refusal(status: u16, message: &str, headers: &str) -> String {
     let body = json!({ "apiVersion": "v1", "kind": "Status", "status": "Failure",
         "message": message, "code": status });
-    answer(status, headers, &body)
-}
-
-fn answer(status: u16, headers: &str, body: &Value) -> String {
-    let body = body.to_string();
-    format!(
-        "HTTP/1.1 {status} x\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
+    answer(status, headers, &body.to_string())
 }

@@ -15,7 +15,8 @@ use crate::authority::{Authority, Pair};
 use crate::cluster_api::CLUSTER_API;
 use crate::host::{Host, project, skip};
 use crate::https::{Answerer, Ask};
-use crate::kubelet::{kubeconfig, rotate};
+use crate::kubeconfig::kubeconfig;
+use crate::kubelet::{self, rotate};
 use crate::server::Server;
 use crate::wait::wait_for;
 
@@ -134,15 +135,9 @@ impl Cluster {
 
     /// A kubeconfig with this user.
     fn kubeconfig(&self, user: &str) -> String {
-        format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
-             clusters: [{{name: k, cluster: {{server: 'https://127.0.0.1:{}', \
-             certificate-authority-data: {}}}}}]\n\
-             contexts: [{{name: x, context: {{cluster: k, user: u}}}}]\n\
-             users: [{{name: u, user: {{{user}}}}}]\n",
-            self.port,
-            STANDARD.encode(self.authority.pem()),
-        )
+        let authority = STANDARD.encode(self.authority.pem());
+        let server = format!("https://127.0.0.1:{}", self.port);
+        kubeconfig(&format!("server: '{server}', certificate-authority-data: {authority}"), user)
     }
 
     /// Asks as an administrator; `None` while the server does not answer.
@@ -255,7 +250,7 @@ impl Cluster {
     pub fn host(&self, node: &str) -> Host {
         let host = Host::like("rhel-control-plane-external-etcd");
         host.write("etc/kubernetes/pki/ca.crt", self.authority.pem());
-        kubeconfig(&host, &format!("https://127.0.0.1:{}", self.port));
+        kubelet::kubeconfig(&host, &format!("https://127.0.0.1:{}", self.port));
         rotate(&host, &self.authority.client(&format!("system:node:{node}"), 2100), "1");
         host
     }

@@ -207,7 +207,7 @@ impl Management<'_> {
 }
 
 /// As a Secret has its fields.
-fn data(fields: &[(&str, &str)]) -> Value {
+pub fn data(fields: &[(&str, &str)]) -> Value {
     let encoded = |(key, text): &(&str, &str)| ((*key).to_owned(), STANDARD.encode(text).into());
     Value::Object(fields.iter().map(encoded).collect())
 }

@@ -1,7 +1,7 @@
 //! A proxy in front of a real API server that answers some requests as a server in trouble does.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -9,6 +9,8 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::cluster::{As, Cluster};
+use crate::http::{self, Message};
+use crate::kubeconfig;
 
 /// What is answered instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,13 +77,7 @@ impl FaultyProxy {
 
     /// A kubeconfig that leads through it.
     pub fn kubeconfig(&self) -> String {
-        format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
-             clusters: [{{name: k, cluster: {{server: 'http://127.0.0.1:{}'}}}}]\n\
-             contexts: [{{name: x, context: {{cluster: k, user: u}}}}]\n\
-             users: [{{name: u, user: {{}}}}]\n",
-            self.port
-        )
+        kubeconfig::open(&format!("127.0.0.1:{}", self.port))
     }
 
     /// From now on requests with this method whose path contains this have this fault.
@@ -114,30 +110,10 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 /// One request; the connection is closed after it.
 fn serve(stream: &TcpStream, state: &Mutex<State>, cluster: &Weak<Cluster>) -> Option<()> {
     let mut reader = BufReader::new(stream);
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if line.trim_end().is_empty() {
-            break;
-        }
-        lines.push(line.trim_end().to_owned());
-    }
-    let header = |name: &str| {
-        lines.iter().skip(1).find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-        })
-    };
-    let length = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let content_type = header("content-type").unwrap_or_else(|| "application/json".to_owned());
-    let mut words = lines[0].split(' ');
-    let (method, path) = (words.next()?, words.next()?);
+    let message = Message::read(&mut reader)?;
+    let body = serde_json::from_slice(&message.body).unwrap_or(Value::Null);
+    let content_type = message.header("content-type").unwrap_or("application/json");
+    let (method, path) = (message.method.as_str(), message.path.as_str());
 
     let fault = {
         let mut state = lock(state);
@@ -150,7 +126,7 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, cluster: &Weak<Cluster>) -> O
         state.hit += usize::from(fault.is_some());
         fault
     };
-    let ask = || cluster.upgrade()?.ask_as(&As::Admin, method, path, &content_type, &body);
+    let ask = || cluster.upgrade()?.ask_as(&As::Admin, method, path, content_type, &body);
     match fault {
         None | Some(Fault::None) => {
             let answered = ask()?;
@@ -194,11 +170,7 @@ fn refusal(status: u16) -> String {
 }
 
 fn answer(mut stream: &TcpStream, status: u16, headers: &str, body: &str) -> Option<()> {
-    let head = format!(
-        "HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nConnection: close\r\n{headers}\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).ok()?;
+    let headers = format!("Connection: close\r\n{headers}");
+    stream.write_all(http::answer(status, &headers, body).as_bytes()).ok()?;
     stream.flush().ok()
 }

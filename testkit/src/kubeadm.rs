@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use crate::certificate::CertificateBuilder;
 use crate::dates::der;
 use crate::host::Host;
+use crate::kubeconfig::kubeconfig;
 
 /// What the API server serves.
 pub const APISERVER: &str = "etc/kubernetes/pki/apiserver.crt";
@@ -39,11 +40,6 @@ pub fn certificates(host: &Host, stacked: bool, end: OffsetDateTime) {
 }
 
 fn embedded(certificate: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
-         clusters: [{{name: k, cluster: {{server: 'https://127.0.0.1:6443'}}}}]\n\
-         contexts: [{{name: x, context: {{cluster: k, user: u}}}}]\n\
-         users: [{{name: u, user: {{client-certificate-data: {}}}}}]\n",
-        STANDARD.encode(certificate)
-    )
+    let user = format!("client-certificate-data: {}", STANDARD.encode(certificate));
+    kubeconfig("server: 'https://127.0.0.1:6443'", &user)
 }

@@ -6,6 +6,7 @@ use crate::agent::Agent;
 use crate::api_server::ApiServer;
 use crate::authority::Pair;
 use crate::host::Host;
+use crate::kubeconfig;
 use crate::wait::wait_for;
 
 /// Settles and publishes at once; nothing here is about waiting.
@@ -33,11 +34,9 @@ pub fn kubeconfig(host: &Host, server: &str) {
 }
 
 pub fn kubeconfig_with(host: &Host, server: &str, authority: &str) {
-    let text = format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
-         clusters: [{{name: k, cluster: {{server: '{server}', certificate-authority: {authority}}}}}]\n\
-         contexts: [{{name: x, context: {{cluster: k, user: u}}}}]\n\
-         users: [{{name: u, user: {{client-certificate: {CURRENT}, client-key: {CURRENT}}}}}]\n"
+    let text = kubeconfig::kubeconfig(
+        &format!("server: '{server}', certificate-authority: {authority}"),
+        &format!("client-certificate: {CURRENT}, client-key: {CURRENT}"),
     );
     host.write("etc/kubernetes/kubelet.conf", text);
 }

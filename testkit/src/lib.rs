@@ -22,6 +22,8 @@ pub mod etcd_member;
 pub mod etcd_pki;
 pub mod faulty_proxy;
 pub mod kubeadm;
+pub mod kubeconfig;
+mod http;
 pub mod https;
 pub mod kubelet;
 pub mod network;

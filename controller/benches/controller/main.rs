@@ -107,13 +107,7 @@ impl Management {
 
     fn program(&self, folder: &TempDir) -> Process {
         let kubeconfig = folder.path().join("kubeconfig");
-        let text = format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
-             clusters: [{{name: k, cluster: {{server: 'http://127.0.0.1:{}'}}}}]\n\
-             contexts: [{{name: x, context: {{cluster: k, user: u}}}}]\n\
-             users: [{{name: u, user: {{}}}}]\n",
-            self.port
-        );
+        let text = testkit::kubeconfig::open(&format!("127.0.0.1:{}", self.port));
         std::fs::write(&kubeconfig, text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_expiryd-controller"));
         command.args(["run", "--no-leader-elect", "--listen", "127.0.0.1:0"]);

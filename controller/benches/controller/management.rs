@@ -12,13 +12,12 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use testkit::authority::{Authority, Pair};
+use testkit::cluster_api::data;
 use testkit::dates::{in_days, rfc3339};
 use testkit::etcd_pki;
 
@@ -239,24 +238,14 @@ impl Fleet {
     }
 
     fn secret(&self, name: &str) -> Value {
-        let fields = if let Some(cluster) = name.strip_suffix("-kubeconfig") {
-            let kubeconfig = format!(
-                "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
-                 clusters: [{{name: k, cluster: {{server: 'http://127.0.0.1:{}/workload/{cluster}'}}}}]\n\
-                 contexts: [{{name: x, context: {{cluster: k, user: u}}}}]\n\
-                 users: [{{name: u, user: {{}}}}]\n",
-                self.port
-            );
-            vec![("value", kubeconfig)]
+        let data = if let Some(cluster) = name.strip_suffix("-kubeconfig") {
+            let server = format!("127.0.0.1:{}/workload/{cluster}", self.port);
+            data(&[("value", &testkit::kubeconfig::open(&server))])
         } else if name.ends_with("-apiserver-etcd-client") {
-            vec![("tls.crt", self.client.certificate.clone()), ("tls.key", self.client.key.clone())]
+            data(&[("tls.crt", &self.client.certificate), ("tls.key", &self.client.key)])
         } else {
-            vec![("tls.crt", self.authority.pem())]
+            data(&[("tls.crt", &self.authority.pem())])
         };
-        let data: serde_json::Map<_, _> = fields
-            .iter()
-            .map(|(key, text)| ((*key).to_owned(), STANDARD.encode(text).into()))
-            .collect();
         json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "data": data })
     }
 }
