@@ -107,6 +107,44 @@ pub(crate) fn annotate_cluster(cluster: &Cluster, key: &str, value: &Value) {
     Management(cluster).patch("Cluster", "prod", &patch);
 }
 
+/// `prod`, opted in, with an agent on its machine, all of whose certificates end then.
+pub(crate) fn opted_in(cluster: &Cluster, end: OffsetDateTime) -> (Host, Agent) {
+    prod(cluster);
+    annotate_cluster(cluster, OPT_IN, &"7d".into());
+    let host = machine(cluster, end);
+    let agent = Agent::start(&host, AT_ONCE);
+    (host, agent)
+}
+
+/// Has the etcd of `prod` on machines of its own; its EtcdadmCluster wants so many and has this status.
+pub(crate) fn with_etcd(cluster: &Cluster, replicas: usize, status: &Value) {
+    let management = Management(cluster);
+    let external = json!({ "etcd": { "external": { "endpoints": [] } } });
+    let external = json!({ "kubeadmConfigSpec": { "clusterConfiguration": external } });
+    management.patch("KubeadmControlPlane", "prod", &json!({ "spec": external }));
+    let etcd = json!({ "kind": "EtcdadmCluster", "name": "prod-etcd" });
+    let named = json!({ "spec": { "managedExternalEtcdRef": etcd } });
+    management.patch("Cluster", "prod", &named);
+    let object = json!({ "metadata": {}, "spec": { "replicas": replicas }, "status": status });
+    management.create("EtcdadmCluster", "prod-etcd", object);
+}
+
+/// What people are told of it.
+pub(crate) fn condition(cluster: &Cluster) -> Option<Value> {
+    let object = Management(cluster).get("Cluster", "prod");
+    let conditions = object["status"]["conditions"].as_array()?.iter();
+    conditions.clone().find(|one| one["type"] == "CertificatesRenewed").cloned()
+}
+
+/// Waits until its control plane has our days; as it is then.
+pub(crate) fn has_days(cluster: &Cluster) -> Value {
+    wait_for("the days", || {
+        let control_plane = Management(cluster).get("KubeadmControlPlane", "prod");
+        let days = &control_plane["spec"]["rollout"]["before"]["certificatesExpiryDays"];
+        (*days == 7).then_some(control_plane)
+    })
+}
+
 /// Waits until the Machine's annotations are so.
 pub(crate) fn machine_when(cluster: &Cluster, what: &str, is: impl Fn(&Value) -> bool) -> Value {
     wait_for(what, || Some(Management(cluster).annotations("cp-1")).filter(|a| is(a)))
@@ -138,11 +176,7 @@ fn a_date_goes_from_the_disk_to_the_machine_and_is_taken_back_when_nobody_wants_
     annotate_cluster(&cluster, OPT_IN, &"7d".into());
     let carried = machine_when(&cluster, "the date", |a| a[EXPIRY] == rfc3339(first));
     assert_eq!(carried["expiryd.dev/published"], format!("{};ok", rfc3339(first)));
-    let control_plane = wait_for("the days", || {
-        let control_plane = Management(&cluster).get("KubeadmControlPlane", "prod");
-        let days = &control_plane["spec"]["rollout"]["before"]["certificatesExpiryDays"];
-        (*days == 7).then_some(control_plane)
-    });
+    let control_plane = has_days(&cluster);
     assert_eq!(control_plane["metadata"]["annotations"]["expiryd.dev/kcp-days"], "7");
 
     // Renewed in place.
@@ -215,11 +249,8 @@ fn the_plan_says_what_would_be_done_and_writes_nothing() {
     let Some(assets) = assets() else { return };
     let cluster = Cluster::start(&assets);
     let folder = tempfile::tempdir().unwrap();
-    prod(&cluster);
-    annotate_cluster(&cluster, OPT_IN, &"7d".into());
     let end = in_days(300, 0);
-    let host = machine(&cluster, end);
-    let _agent = Agent::start(&host, AT_ONCE);
+    let (_host, _agent) = opted_in(&cluster, end);
     wait_for("the Node's date", || {
         let node = cluster.node("cp-1");
         node["metadata"]["annotations"][EXPIRY].is_string().then_some(())
@@ -243,15 +274,7 @@ fn an_etcd_of_its_own_is_found_beside_newer_kinds_of_its_groups() {
     let cluster = Cluster::start(&assets);
     let folder = tempfile::tempdir().unwrap();
     prod(&cluster);
-    let management = Management(&cluster);
-    let external = json!({ "etcd": { "external": { "endpoints": [] } } });
-    let external = json!({ "kubeadmConfigSpec": { "clusterConfiguration": external } });
-    management.patch("KubeadmControlPlane", "prod", &json!({ "spec": external }));
-    let etcd = json!({ "kind": "EtcdadmCluster", "name": "prod-etcd" });
-    let named = json!({ "spec": { "managedExternalEtcdRef": etcd } });
-    management.patch("Cluster", "prod", &named);
-    let object = json!({ "metadata": {}, "spec": { "replicas": 3 }, "status": { "ready": true } });
-    management.create("EtcdadmCluster", "prod-etcd", object);
+    with_etcd(&cluster, 3, &json!({ "ready": true }));
     annotate_cluster(&cluster, OPT_IN, &"7d".into());
     let plan = program(&cluster, &folder).args(["plan", "-o", "json"]).output().unwrap();
     let text = String::from_utf8(plan.stdout).unwrap();

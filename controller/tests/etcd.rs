@@ -1,5 +1,7 @@
 //! What is read of etcd's machines: a real member and a real agent, by the client pair in the Secret.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::OffsetDateTime;
@@ -13,7 +15,7 @@ use testkit::etcd_pki::client;
 use testkit::network::{can_leave, leave};
 use testkit::{skip, wait_for};
 
-use crate::control_plane::{OPT_IN, annotate_cluster, prod, program};
+use crate::control_plane::{OPT_IN, annotate_cluster, prod, program, with_etcd};
 
 /// `prod` with an etcd of one machine.
 struct Prod {
@@ -35,16 +37,9 @@ impl Prod {
     ) -> Self {
         let cluster = Cluster::start(assets);
         prod(&cluster);
-        let management = Management(&cluster);
-        let external = json!({ "etcd": { "external": { "endpoints": [] } } });
-        let external = json!({ "kubeadmConfigSpec": { "clusterConfiguration": external } });
-        management.patch("KubeadmControlPlane", "prod", &json!({ "spec": external }));
-        let named = json!({ "kind": "EtcdadmCluster", "name": "prod-etcd" });
-        let named = json!({ "spec": { "managedExternalEtcdRef": named } });
-        management.patch("Cluster", "prod", &named);
         let status = json!({ "ready": true, "endpoints": format!("https://{address}:2379") });
-        let object = json!({ "metadata": {}, "spec": { "replicas": 1 }, "status": status });
-        management.create("EtcdadmCluster", "prod-etcd", object);
+        with_etcd(&cluster, 1, &status);
+        let management = Management(&cluster);
         management.create("Machine", "etcd-1", machine(address));
         annotate_cluster(&cluster, OPT_IN, &"7d".into());
 
@@ -105,14 +100,21 @@ fn unheard(plan: &Value, who: &str, why: &str) {
     assert!(all.any(|one| is(&one)), "{who}, {why}: {}", plan["unheard"]);
 }
 
+/// The programs of an API server, once this thread is in a network of its own: what an agent is asked over loopback
+/// it answers without TLS.
+fn apart() -> Option<PathBuf> {
+    let assets = assets()?;
+    if let Err(why) = can_leave() {
+        skip(why);
+        return None;
+    }
+    leave();
+    Some(assets)
+}
+
 #[test]
 fn an_etcd_machine_is_read_twice_by_its_agent_and_by_what_it_serves() {
-    let Some(assets) = assets() else { return };
-    if let Err(why) = can_leave() {
-        return skip(why);
-    }
-    // What an agent is asked over loopback it answers without TLS.
-    leave();
+    let Some(assets) = apart() else { return };
     let end = in_days(200, 0);
     let mut prod = Prod::start(&assets, "192.0.2.1", "192.0.2.1", end);
     let both = [("agent".to_owned(), rfc3339(end)), ("served".to_owned(), rfc3339(end))].to_vec();
@@ -163,12 +165,7 @@ fn an_etcd_machine_is_read_twice_by_its_agent_and_by_what_it_serves() {
 
 #[test]
 fn an_agent_with_a_certificate_for_other_names_is_not_believed_and_what_etcd_serves_is() {
-    let Some(assets) = assets() else { return };
-    if let Err(why) = can_leave() {
-        return skip(why);
-    }
-    // What an agent is asked over loopback it answers without TLS.
-    leave();
+    let Some(assets) = apart() else { return };
     let end = in_days(200, 0);
     let prod = Prod::start(&assets, "192.0.2.1", "192.0.2.9", end);
     let served = [("served".to_owned(), rfc3339(end))];

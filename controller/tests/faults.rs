@@ -16,7 +16,10 @@ use testkit::kubeadm::{APISERVER, leaf};
 use testkit::kubelet::AT_ONCE;
 use testkit::{Agent, Host, Server, wait_for, wait_up_to};
 
-use crate::control_plane::{EXPIRY, OPT_IN, annotate_cluster, machine, machine_when, prod, run_as};
+use crate::control_plane::{
+    EXPIRY, OPT_IN, annotate_cluster, condition, has_days, machine, machine_when, opted_in, prod,
+    run_as,
+};
 
 /// Longer than a request may take, and than it takes until a cluster is looked at again after that.
 const LONG: std::time::Duration = std::time::Duration::from_mins(1);
@@ -37,23 +40,16 @@ impl Prod {
     fn at_rest(assets: &std::path::Path) -> Self {
         let cluster = Arc::new(Cluster::start(assets));
         let folder = tempfile::tempdir().unwrap();
-        prod(&cluster);
-        annotate_cluster(&cluster, OPT_IN, &"7d".into());
         let began = now();
-        let host = machine(&cluster, began + Duration::days(300));
-        host.write(APISERVER, leaf(began + Duration::days(200)));
-        let agent = Agent::start(&host, AT_ONCE);
+        let (host, agent) = opted_in(&cluster, began + Duration::days(300));
+        host.replace(APISERVER, leaf(began + Duration::days(200)));
         let proxy = FaultyProxy::start(&cluster);
         let flags = ["--listen", "127.0.0.1:0", "--no-leader-elect"];
         let program = run_as(&proxy.kubeconfig(), &folder, &flags);
         let this = Self { began, cluster, proxy, host, program, _agent: agent, _folder: folder };
         this.carries(200);
-        wait_for("the days", || {
-            let object = Management(&this.cluster).get("KubeadmControlPlane", "prod");
-            let days = &object["spec"]["rollout"]["before"]["certificatesExpiryDays"];
-            (*days == 7).then_some(())
-        });
-        wait_for("the condition", || this.condition().map(|_| ()));
+        has_days(&this.cluster);
+        wait_for("the condition", || condition(&this.cluster));
         this
     }
 
@@ -84,14 +80,8 @@ impl Prod {
         Management(&self.cluster).annotations("cp-1")[EXPIRY].clone()
     }
 
-    fn condition(&self) -> Option<Value> {
-        let object = Management(&self.cluster).get("Cluster", "prod");
-        let conditions = object["status"]["conditions"].as_array()?.iter();
-        conditions.clone().find(|one| one["type"] == "CertificatesRenewed").cloned()
-    }
-
     fn condition_when(&self, reason: &str) -> Value {
-        wait_up_to(LONG, reason, || self.condition().filter(|one| one["reason"] == reason))
+        wait_up_to(LONG, reason, || condition(&self.cluster).filter(|one| one["reason"] == reason))
     }
 
     /// Waits until so many requests had the fault that was asked for last.
@@ -188,7 +178,7 @@ fn without_its_kubeconfig_or_its_nodes_a_cluster_keeps_what_was_written_and_peop
     let prod = Prod::at_rest(&assets);
     let management = Management(&prod.cluster);
     let good = prod.cluster.admin_kubeconfig();
-    let rest = prod.condition().unwrap()["reason"].as_str().unwrap().to_owned();
+    let rest = condition(&prod.cluster).unwrap()["reason"].as_str().unwrap().to_owned();
     let stranger = testkit::authority::Authority::new("kubernetes");
     let wrong_authority = {
         let mut other = good.clone();

@@ -5,10 +5,9 @@ use serde_json::{Value, json};
 use testkit::cluster::{As, Cluster, assets};
 use testkit::cluster_api::{Management, NAMESPACE};
 use testkit::dates::in_days;
-use testkit::kubelet::AT_ONCE;
-use testkit::{Agent, wait_for};
+use testkit::wait_for;
 
-use crate::control_plane::{EXPIRY, OPT_IN, annotate_cluster, machine, machine_when, prod, run_as};
+use crate::control_plane::{EXPIRY, condition, has_days, machine_when, opted_in, run_as};
 
 const FOLDER: &str = "packaging/kubernetes/controller";
 
@@ -23,31 +22,18 @@ fn install(cluster: &Cluster) {
     }
 }
 
-fn condition(cluster: &Cluster) -> Option<Value> {
-    let object = Management(cluster).get("Cluster", "prod");
-    let conditions = object["status"]["conditions"].as_array()?.iter();
-    conditions.clone().find(|one| one["type"] == "CertificatesRenewed").cloned()
-}
-
 #[test]
 fn the_rights_that_are_granted_are_enough_and_no_more() {
     let Some(assets) = assets() else { return };
     let cluster = Cluster::start(&assets);
     let folder = tempfile::tempdir().unwrap();
-    prod(&cluster);
+    let (_host, _agent) = opted_in(&cluster, in_days(300, 0));
     install(&cluster);
-    annotate_cluster(&cluster, OPT_IN, &"7d".into());
-    let host = machine(&cluster, in_days(300, 0));
-    let _agent = Agent::start(&host, AT_ONCE);
     let (kubeconfig, token) = cluster.service_account("expiryd-system", "expiryd-controller");
     let _controller = run_as(&kubeconfig, &folder, &["--listen", "127.0.0.1:0"]);
 
     machine_when(&cluster, "the date", |a| a[EXPIRY].is_string());
-    wait_for("the days", || {
-        let object = Management(&cluster).get("KubeadmControlPlane", "prod");
-        let days = &object["spec"]["rollout"]["before"]["certificatesExpiryDays"];
-        (*days == 7).then_some(())
-    });
+    has_days(&cluster);
     let told = wait_for("the condition", || condition(&cluster));
     assert_eq!((&told["status"], &told["reason"]), (&json!("True"), &json!("NotDue")));
     let events = wait_for("the Events", || {

@@ -10,10 +10,9 @@ use testkit::cluster_api::NAMESPACE;
 use testkit::dates::{in_days, rfc3339};
 use testkit::faulty_proxy::{Fault, FaultyProxy};
 use testkit::kubeadm::{APISERVER, leaf};
-use testkit::kubelet::AT_ONCE;
-use testkit::{Agent, Server, wait_for};
+use testkit::{Server, wait_for};
 
-use crate::control_plane::{EXPIRY, OPT_IN, annotate_cluster, machine, machine_when, prod, run_as};
+use crate::control_plane::{EXPIRY, machine_when, opted_in, run_as};
 
 const QUICK: [&str; 8] = [
     "--leader-elect-namespace",
@@ -58,10 +57,7 @@ fn leads(cluster: &Cluster, name: &str) -> i64 {
 fn the_one_that_leads_works_alone_and_another_goes_on_where_it_ends() {
     let Some(assets) = assets() else { return };
     let cluster = Arc::new(Cluster::start(&assets));
-    prod(&cluster);
-    annotate_cluster(&cluster, OPT_IN, &"7d".into());
-    let host = machine(&cluster, in_days(300, 0));
-    let _agent = Agent::start(&host, AT_ONCE);
+    let (host, _agent) = opted_in(&cluster, in_days(300, 0));
     let mut first = Instance::start(&cluster, "first");
     leads(&cluster, "first");
     let second = Instance::start(&cluster, "second");
@@ -90,10 +86,7 @@ fn the_one_that_leads_works_alone_and_another_goes_on_where_it_ends() {
 fn one_that_cannot_renew_its_lease_ends_and_writes_nothing_more() {
     let Some(assets) = assets() else { return };
     let cluster = Arc::new(Cluster::start(&assets));
-    prod(&cluster);
-    annotate_cluster(&cluster, OPT_IN, &"7d".into());
-    let host = machine(&cluster, in_days(300, 0));
-    let _agent = Agent::start(&host, AT_ONCE);
+    let (host, _agent) = opted_in(&cluster, in_days(300, 0));
     let mut first = Instance::start(&cluster, "first");
     machine_when(&cluster, "the date", |a| a[EXPIRY].is_string());
     let second = Instance::start(&cluster, "second");
