@@ -28,7 +28,7 @@ pub struct Condition {
 impl Condition {
     /// What is to be said of a cluster at `now`.
     pub fn of(status: &ClusterStatus, now: Timestamp) -> Option<Self> {
-        if status.error.is_some() || matches!(status.opt_in, OptedIn::No) {
+        if status.error.is_some() || matches!(status.opt_in, OptedIn::No | OptedIn::Unknown) {
             return None;
         }
         let window = status.days.unwrap_or(0) * DAY;

@@ -79,6 +79,16 @@ impl Fleet {
         self.state().clusters.insert(key.clone(), status);
     }
 
+    /// A cluster cannot be read: what was known of it stands, so that nobody takes its end for gone.
+    pub fn unread(&self, key: &ClusterKey, error: String) {
+        let mut state = self.state();
+        let status = match state.clusters.remove(key) {
+            Some(known) => known.stale(error),
+            None => ClusterStatus::unread(key.names(), error),
+        };
+        state.clusters.insert(key.clone(), status);
+    }
+
     /// A write has ended.
     pub fn wrote(&self, action: &'static str, reason: Reason, outcome: Outcome) {
         let mut state = self.state();
@@ -96,7 +106,27 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use expiryd_api::Timestamp;
+
     use super::*;
+    use crate::status::{End, OptedIn, Source};
+
+    #[test]
+    fn what_is_known_of_a_cluster_stands_when_it_cannot_be_read_any_more() {
+        let (fleet, key) =
+            (Fleet::default(), ClusterKey { namespace: "a".into(), name: "b".into() });
+        let known = || fleet.read(|state| state.clusters.get(&key).cloned()).unwrap();
+        fleet.unread(&key, "refused".to_owned());
+        assert_eq!((known().opt_in, known().earliest), (OptedIn::Unknown, None));
+
+        let not_after = Timestamp::from_unix(1_800_000_000);
+        let end = End { not_after, of: "cp-1".into(), source: Source::Agent, path: None };
+        let read =
+            ClusterStatus { opt_in: OptedIn::Full, earliest: Some(end), error: None, ..known() };
+        fleet.cluster(&key, read.clone());
+        fleet.unread(&key, "refused".to_owned());
+        assert_eq!(known(), ClusterStatus { error: Some("refused".to_owned()), ..read });
+    }
 
     #[test]
     fn a_loop_that_does_not_come_round_any_more_is_told() {

@@ -21,9 +21,10 @@ pub struct ClusterStatus {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// When it was read.
-    pub observed_at: Timestamp,
-    /// Why it could not be read; then nothing else is said.
+    /// When it was read; never, if it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_at: Option<Timestamp>,
+    /// Why it could not be read since; the rest is what was known of it before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Whether it is opted in.
@@ -59,6 +60,8 @@ pub struct ClusterStatus {
 closed_list! {
     /// Whether a cluster is opted in.
     OptedIn {
+        /// It was never read.
+        Unknown = "unknown",
         /// Nobody asked for anything.
         No = "no",
         /// Somebody did, in a way that cannot be followed.
@@ -124,7 +127,7 @@ impl ClusterStatus {
         Self {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            observed_at: now,
+            observed_at: Some(now),
             error: None,
             opt_in: match opt_in {
                 OptIn::No => OptedIn::No,
@@ -159,14 +162,20 @@ impl ClusterStatus {
         Self { unheard, ..self }
     }
 
-    /// Of a cluster that could not be read.
-    pub fn unread((namespace, name): (&str, &str), error: String, now: Timestamp) -> Self {
+    /// The same, which could not be read any more: nothing is done about what was known of it.
+    #[must_use]
+    pub fn stale(self, error: String) -> Self {
+        Self { error: Some(error), actions: Vec::new(), ..self }
+    }
+
+    /// Of a cluster that was never read.
+    pub fn unread((namespace, name): (&str, &str), error: String) -> Self {
         Self {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            observed_at: now,
+            observed_at: None,
             error: Some(error),
-            opt_in: OptedIn::No,
+            opt_in: OptedIn::Unknown,
             days: None,
             earliest: None,
             etcd_rollout_from: None,

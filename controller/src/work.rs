@@ -157,8 +157,7 @@ impl Worker {
             Ok(None) => return Some(Look::Usual),
             Err(error) => {
                 warn!(cluster = %key, "{error}");
-                let status = ClusterStatus::unread(key.names(), error.to_string(), now());
-                self.fleet.cluster(key, status);
+                self.fleet.unread(key, error.to_string());
                 return None;
             }
         };

@@ -134,11 +134,11 @@ impl Encoding<'_> {
         let read = clusters()
             .map(|status| (of_cluster(status).to_vec(), i64::from(status.error.is_none())));
         self.gauges("cluster_read", "Whether the cluster could be read.", read.collect())?;
-        let observed =
-            clusters().map(|status| (of_cluster(status).to_vec(), status.observed_at.unix()));
+        let observed = clusters()
+            .filter_map(|status| Some((of_cluster(status).to_vec(), status.observed_at?.unix())));
         self.gauges(
             "cluster_read_timestamp_seconds",
-            "When it was tried to read the cluster.",
+            "When the cluster was read last.",
             observed.collect(),
         )?;
         let opted_in = clusters().map(|status| {

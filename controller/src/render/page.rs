@@ -93,7 +93,7 @@ fn cluster(status: &ClusterStatus, last: Timestamp, now: Timestamp) -> Markup {
                             @if acts > 0 { span.tag.warning { (acts) " to see to" } " " }
                             @if status.etcd_rolling { span.tag { "etcd is rolled" } " " }
                             @match status.opt_in {
-                                OptedIn::Full => {}
+                                OptedIn::Full | OptedIn::Unknown => {}
                                 OptedIn::No => { span.tag { "not opted in" } " " }
                                 other => { span.tag { (other) } " " }
                             }
@@ -146,7 +146,7 @@ fn inside(status: &ClusterStatus, now: Timestamp) -> Markup {
                 li { (action.what) " " span.faint { "(" (action.reason) ")" } }
             } }
         }
-        p.faint { "Read " (time_left(now, status.observed_at)) " ago" }
+        @if let Some(read) = status.observed_at { p.faint { "Read " (time_left(now, read)) " ago" } }
     }
 }
 

@@ -17,6 +17,7 @@ pub fn cluster(status: &ClusterStatus, now: Timestamp) -> String {
         (OptedIn::ControlPlaneOnly, Some(days)) => {
             let _ = write!(text, ", its control plane alone, {days} days before an expiry");
         }
+        (OptedIn::Unknown, _) => {}
         _ => text.push_str(", not opted in"),
     }
     text.push('\n');
