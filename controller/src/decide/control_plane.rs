@@ -118,6 +118,9 @@ impl Case<'_> {
         }
         match self.agents_record(control_plane, machine) {
             Ok((record, expiry)) => {
+                if expiry.not_after <= self.now {
+                    decision.find_of(&machine.name, Guard::Expired);
+                }
                 if let Some(guard) = self.in_vain(control_plane, machine, record.date, &expiry) {
                     return Wanted::Nothing(guard);
                 }

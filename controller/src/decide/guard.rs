@@ -26,7 +26,7 @@ closed_list! {
         Hold = "hold",
         /// G4: the control plane's strategy replaces no machine.
         InPlace = "in-place",
-        /// G6: a certificate has ended, and etcd is not in a state to be rolled.
+        /// G6: a certificate of the control plane has ended, or one of etcd, which is not in a state to be rolled.
         Expired = "expired",
         /// Its control plane is none that we know.
         UnsupportedControlPlane = "unsupported-control-plane",
@@ -112,7 +112,7 @@ impl Guard {
             Self::Hold => "expiryd.dev/hold stops it",
             Self::InPlace => "its control plane is upgraded in place, which renews no certificate",
             Self::Expired => {
-                "a certificate has ended, and etcd cannot be rolled as it is; renew it by hand"
+                "a certificate has ended; renew it by hand unless machines are being replaced already"
             }
             Self::UnsupportedControlPlane => "its control plane is no KubeadmControlPlane",
             Self::DaysOwned => {

@@ -28,6 +28,15 @@ fn the_agents_date_is_carried_to_the_machine() {
 }
 
 #[test]
+fn g6_a_certificate_of_the_control_plane_that_has_ended_is_told() {
+    let mut facts = stacked();
+    says(&mut facts, -1);
+    let decision = decided(&facts);
+    assert_eq!(findings(&decision), ["cp-1: expired"]);
+    assert!(actions(&decision).contains(&annotate("cp-1", ok(-1))));
+}
+
+#[test]
 fn c0_the_days_are_set_once_every_machine_has_a_date() {
     let mut facts = stacked();
     (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (None, None);
