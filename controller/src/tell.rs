@@ -56,7 +56,8 @@ impl Teller {
             self.write_annotation(key, told, condition.as_ref()).await
         };
         if let Err(error) = written {
-            warn!(cluster = %key, "the condition cannot be written, and is tried again: {}", why(&error));
+            let why = why(&error);
+            warn!(cluster = %key, "the condition cannot be written, and is tried again: {why}{}", self.rights());
             return;
         }
         let word = |condition: &Condition| (condition.status.clone(), condition.reason.clone());
@@ -73,6 +74,15 @@ impl Teller {
         if action.is_event() {
             let note = format!("{action} ({})", planned.reason);
             self.event(key, told, "Normal", &camel(action.name()), &note).await;
+        }
+    }
+
+    /// What has to be granted beside what is granted for all.
+    fn rights(&self) -> &'static str {
+        if has_conditions(&self.cluster) {
+            ""
+        } else {
+            "; before Cluster API 1.11 apply packaging/kubernetes/controller/cluster-api-v1beta1.yaml"
         }
     }
 
