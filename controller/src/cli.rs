@@ -1,7 +1,8 @@
-//! The command line: `expiryd-controller run` and `expiryd-controller plan`.
+//! The command line: `expiryd-controller run`, `plan` and `rbac`.
 
 mod election;
 mod plan;
+mod rbac;
 mod spans;
 
 use std::ffi::{OsStr, OsString};
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::fleet::Fleet;
+use crate::objects::{Kinds, why};
 use crate::observe::Scope;
 use crate::parameters::Parameters;
 use crate::run::{self, Options};
@@ -30,7 +32,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// sysexits.h.
 const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
+const SOFTWARE: u8 = 70;
 const SYSTEM: u8 = 71;
+const OUTPUT: u8 = 74;
 const TRY_AGAIN: u8 = 75;
 const CONFIG: u8 = 78;
 
@@ -49,9 +53,11 @@ enum Command {
     Run(Box<Work>),
     /// Show every cluster and what would be done about it, and write nothing.
     Plan(plan::Plan),
+    /// Print the right to read the Secrets of the clusters there are, by their names, for kubectl apply.
+    Rbac(rbac::Rbac),
 }
 
-/// What both commands take.
+/// What all commands take.
 #[derive(Debug, Clone, Args)]
 struct Common {
     /// Only clusters in this namespace; may be given more than once.
@@ -144,6 +150,7 @@ pub fn main() -> ExitCode {
         match arguments.command {
             Command::Run(run) => work(*run).await,
             Command::Plan(plan) => plan::plan(plan).await,
+            Command::Rbac(rbac) => rbac::rbac(rbac).await,
         }
     })
 }
@@ -173,6 +180,19 @@ async fn client(common: &Common) -> Result<Client, String> {
     config.write_timeout = Some(REQUEST_TIMEOUT);
     Client::try_from(config)
         .map_err(|error| format!("the management cluster cannot be used: {error}"))
+}
+
+/// A client of the management cluster, and what that serves of Cluster API.
+async fn discovered(common: &Common) -> Result<(Client, Kinds), String> {
+    let client = client(common).await?;
+    match Kinds::discover(&client).await {
+        Ok(Some(kinds)) => Ok((client, kinds)),
+        Ok(None) => {
+            Err("this cluster serves no Cluster API; name the management cluster's kubeconfig"
+                .into())
+        }
+        Err(error) => Err(format!("the API server was not heard: {}", why(&error))),
+    }
 }
 
 async fn work(arguments: Work) -> ExitCode {

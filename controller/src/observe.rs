@@ -3,8 +3,10 @@
 
 mod agents;
 mod certificate;
+mod clusters;
 mod control_plane;
 pub(crate) mod etcd;
+mod secret;
 mod served;
 mod told;
 mod workload;
@@ -18,34 +20,14 @@ use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::{Client, ResourceExt};
 use thiserror::Error;
 
+pub use self::clusters::{ClusterKey, Scope};
+pub use self::secret::ClusterSecret;
 pub use self::told::Told;
 use self::workload::Workload;
 use crate::facts::{Cluster, Facts};
 use crate::memory::{ACKNOWLEDGE, FIRST_SEEN, HOLD, ROLLOUT_BEFORE_EXPIRY};
 use crate::objects::{CLUSTER_NAME, ClusterView, Kinds, PAUSED, annotation, is_deleting, view};
 use crate::unheard::Unheard;
-
-/// A cluster's name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClusterKey {
-    /// Where all of it is.
-    pub namespace: String,
-    /// Cluster API's Cluster.
-    pub name: String,
-}
-
-impl ClusterKey {
-    /// The namespace and the name.
-    pub fn names(&self) -> (&str, &str) {
-        (&self.namespace, &self.name)
-    }
-}
-
-impl std::fmt::Display for ClusterKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
 
 /// Why a cluster could not be read.
 #[derive(Debug, Error)]
@@ -128,15 +110,6 @@ impl Gathered {
     }
 }
 
-/// Which clusters are ours.
-#[derive(Debug, Clone, Default)]
-pub struct Scope {
-    /// In these namespaces; in all when there is none.
-    pub namespaces: Vec<String>,
-    /// With this value of `cluster.x-k8s.io/watch-filter`.
-    pub watch_filter: Option<String>,
-}
-
 /// Reads clusters.
 #[derive(Clone)]
 pub struct Observer {
@@ -155,36 +128,12 @@ impl Observer {
         Self { client, kinds, may_restart_etcd_controller, uid }
     }
 
-    /// Every cluster there is, in these namespaces, or in all; with a filter those alone that carry it as
-    /// `cluster.x-k8s.io/watch-filter` (Cluster API `api/core/v1beta2/common_types.go`,
-    /// `WatchLabel`).
+    /// Every cluster there is in this scope.
     ///
     /// # Errors
     /// They cannot be listed.
     pub async fn clusters(&self, scope: &Scope) -> kube::Result<Vec<ClusterKey>> {
-        let namespaces = &scope.namespaces;
-        let filter = scope.watch_filter.as_ref();
-        let parameters = filter.map_or_else(ListParams::default, |filter| {
-            ListParams::default().labels(&format!("cluster.x-k8s.io/watch-filter={filter}"))
-        });
-        let kind = &self.kinds.cluster;
-        let apis: Vec<Api<DynamicObject>> = if namespaces.is_empty() {
-            vec![Api::all_with(self.client.clone(), kind)]
-        } else {
-            let one =
-                |namespace: &String| Api::namespaced_with(self.client.clone(), namespace, kind);
-            namespaces.iter().map(one).collect()
-        };
-        let mut keys = Vec::new();
-        for api in apis {
-            let list = api.list_metadata(&parameters).await?;
-            keys.extend(list.items.iter().map(|cluster| ClusterKey {
-                namespace: cluster.namespace().unwrap_or_default(),
-                name: cluster.name_any(),
-            }));
-        }
-        keys.sort();
-        Ok(keys)
+        scope.clusters(&self.client, &self.kinds).await
     }
 
     /// Reads one; `None` when it is not there any more.

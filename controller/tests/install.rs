@@ -7,7 +7,9 @@ use testkit::cluster_api::{Management, NAMESPACE};
 use testkit::dates::in_days;
 use testkit::wait_for;
 
-use crate::control_plane::{EXPIRY, condition, has_days, machine_when, opted_in, run_as};
+use crate::control_plane::{
+    EXPIRY, OPT_IN, condition, has_days, machine_when, opted_in, program, run_as,
+};
 
 const FOLDER: &str = "packaging/kubernetes/controller";
 
@@ -46,6 +48,70 @@ fn the_rights_that_are_granted_are_enough_and_no_more() {
     assert!(events.iter().all(|event| event["regarding"]["name"] == "prod"), "{events:?}");
 
     no_more(&cluster, &As::Token(token));
+}
+
+#[test]
+fn before_cluster_api_1_11_a_right_of_its_own_lets_it_write_the_one_annotation() {
+    let Some(assets) = assets() else { return };
+    let mut cluster = Cluster::start(&assets);
+    cluster.cluster_api = "v1beta1";
+    let folder = tempfile::tempdir().unwrap();
+    let (_host, _agent) = opted_in(&cluster, in_days(300, 0));
+    install(&cluster);
+    cluster.make_all(&format!("{FOLDER}/cluster-api-v1beta1.yaml"));
+    let (kubeconfig, token) = cluster.service_account("expiryd-system", "expiryd-controller");
+    let _controller = run_as(&kubeconfig, &folder, &["--listen", "127.0.0.1:0"]);
+    wait_for("what people are told", || {
+        let object = Management(&cluster).get("Cluster", "prod");
+        object["metadata"]["annotations"]["expiryd.dev/certificates-renewed"]
+            .is_string()
+            .then_some(())
+    });
+    let token = As::Token(token);
+    let path = format!("/apis/cluster.x-k8s.io/v1beta1/namespaces/{NAMESPACE}/clusters/prod");
+    let merge = "application/merge-patch+json";
+    for patch in [
+        json!({ "spec": { "paused": true } }),
+        json!({ "metadata": { "annotations": { OPT_IN: null } } }),
+        json!({ "metadata": { "labels": { "a": "b" } } }),
+    ] {
+        let refused = || cluster.ask_as(&token, "PATCH", &path, merge, &patch);
+        assert_eq!(wait_for("an answer", refused).0, 422, "{patch}");
+    }
+}
+
+#[test]
+fn by_the_rights_that_rbac_prints_it_reads_the_secrets_of_its_clusters_and_no_other() {
+    let Some(assets) = assets() else { return };
+    let cluster = Cluster::start(&assets);
+    let folder = tempfile::tempdir().unwrap();
+    let (_host, _agent) = opted_in(&cluster, in_days(300, 0));
+    cluster.make_namespace("etcdadm-controller-system");
+    for file in ["namespace", "rbac", "secrets", "policy"] {
+        cluster.make_all(&format!("{FOLDER}/base/{file}.yaml"));
+    }
+    let printed = program(&cluster, &folder).arg("rbac").output().unwrap();
+    assert!(printed.status.success(), "{printed:?}");
+    let rights = folder.path().join("rights.yaml");
+    std::fs::write(&rights, printed.stdout).unwrap();
+    cluster.make_all(rights.to_str().unwrap());
+    let (kubeconfig, token) = cluster.service_account("expiryd-system", "expiryd-controller");
+    let _controller = run_as(&kubeconfig, &folder, &["--listen", "127.0.0.1:0"]);
+
+    machine_when(&cluster, "the date", |a| a[EXPIRY].is_string());
+    let token = As::Token(token);
+    let read = |name: &str| {
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{name}");
+        wait_for("an answer", || {
+            cluster.ask_as(&token, "GET", &path, "application/json", &Value::Null)
+        })
+        .0
+    };
+    assert_eq!(read("prod-kubeconfig"), 200);
+    // Its etcd is on its control plane.
+    for other in ["prod-etcd", "prod-managed-etcd", "another"] {
+        assert_eq!(read(other), 403, "{other}");
+    }
 }
 
 /// What a stolen token is refused.

@@ -7,9 +7,9 @@ use clap::{Args, ValueEnum};
 use futures::stream::{self, StreamExt};
 use serde_json::json;
 
-use super::{Common, UNAVAILABLE, client, failed};
+use super::{Common, OUTPUT, UNAVAILABLE, discovered, failed};
 use crate::decide::{Turn, decide};
-use crate::objects::{Kinds, why};
+use crate::objects::why;
 use crate::observe::{ClusterKey, Observation, Observer};
 use crate::parameters::Parameters;
 use crate::render::table;
@@ -17,9 +17,6 @@ use crate::status::{ClusterStatus, Severity};
 
 /// Clusters that are read at once.
 const AT_ONCE: usize = 10;
-
-/// sysexits.h.
-const OUTPUT: u8 = 74;
 
 #[derive(Debug, Args)]
 pub(super) struct Plan {
@@ -39,20 +36,9 @@ enum Output {
 }
 
 pub(super) async fn plan(arguments: Plan) -> ExitCode {
-    let client = match client(&arguments.common).await {
-        Ok(client) => client,
+    let (client, kinds) = match discovered(&arguments.common).await {
+        Ok(discovered) => discovered,
         Err(why) => return failed(UNAVAILABLE, &why),
-    };
-    let kinds = match Kinds::discover(&client).await {
-        Ok(Some(kinds)) => kinds,
-        Ok(None) => {
-            let why =
-                "this cluster serves no Cluster API; name the management cluster's kubeconfig";
-            return failed(UNAVAILABLE, why);
-        }
-        Err(error) => {
-            return failed(UNAVAILABLE, &format!("the API server was not heard: {}", why(&error)));
-        }
     };
     let observer = Observer::new(client, kinds, true).await;
     let keys = match observer.clusters(&arguments.common.scope()).await {
@@ -68,7 +54,7 @@ pub(super) async fn plan(arguments: Plan) -> ExitCode {
             let decision = decide(&facts, &Parameters::default(), Turn::ALONE, now);
             Some(ClusterStatus::of(key.names(), &facts, &decision, now).without(unheard))
         }
-        Err(error) => Some(ClusterStatus::unread(key.names(), error.to_string(), now)),
+        Err(error) => Some(ClusterStatus::unread(key.names(), error.to_string())),
     };
     // One that is not heard keeps the others waiting for seconds.
     let read = stream::iter(keys).map(status).buffered(AT_ONCE);

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::certificate::{first_end, from_pem, not_after, sha256};
 use super::served::served;
-use super::{Reading, in_time};
+use super::{ClusterSecret, Reading, in_time};
 use crate::facts::{Expiry, NotHeard, Report, SecretPair};
 use crate::objects::{Address, why};
 
@@ -57,23 +57,23 @@ impl Reading<'_> {
     /// # Errors
     /// A Secret is missing or cannot be used.
     pub(super) async fn client_files(&self) -> Result<ClientFiles, String> {
-        let mut pair = self.secret("apiserver-etcd-client").await?;
+        let mut pair = self.secret(ClusterSecret::EtcdClient).await?;
         let (certificate_pem, key_pem) = (pair.take("tls.crt")?, pair.take("tls.key")?);
-        let authority = self.secret("etcd").await?.take("tls.crt")?;
+        let authority = self.secret(ClusterSecret::EtcdAuthority).await?.take("tls.crt")?;
         Ok(ClientFiles {
-            chain: certificates(&certificate_pem, "apiserver-etcd-client")?,
-            authorities: certificates(&authority, "etcd")?,
+            chain: certificates(&certificate_pem, ClusterSecret::EtcdClient)?,
+            authorities: certificates(&authority, ClusterSecret::EtcdAuthority)?,
             certificate_pem,
             key_pem,
         })
     }
 }
 
-/// The certificates of the Secret with this suffix.
-fn certificates(pem: &str, suffix: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+/// The certificates of a Secret.
+fn certificates(pem: &str, secret: ClusterSecret) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates = from_pem(pem.as_bytes())?;
     if certificates.is_empty() {
-        return Err(format!("tls.crt of the Secret CLUSTER-{suffix} holds no certificate"));
+        return Err(format!("tls.crt of the Secret CLUSTER-{secret} holds no certificate"));
     }
     Ok(certificates)
 }

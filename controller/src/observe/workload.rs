@@ -7,14 +7,13 @@ use expiryd_api::annotation::{
     ETCD_EXPIRY, MACHINE_CERTIFICATE, MACHINE_EXPIRY, OBSERVED_AT, STATUS,
 };
 use expiryd_api::{Status, Timestamp};
-use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{Namespace, Node, Secret};
+use k8s_openapi::api::core::v1::{Namespace, Node};
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, ResourceExt};
 
 use super::certificate::first_end;
-use super::{Gathered, Reading, in_time, timestamp};
+use super::{ClusterSecret, Gathered, Reading, in_time, timestamp};
 use crate::facts::{Expiry, NodeReport, Report};
 use crate::objects::why;
 
@@ -42,7 +41,8 @@ struct Said {
 impl Reading<'_> {
     /// Reads the Nodes; the client is made for this and dropped with it.
     pub(super) async fn workload(&self, gathered: &mut Gathered) -> Workload {
-        let who = format!("the workload cluster of the Secret {}-kubeconfig", self.key.name);
+        let secret = ClusterSecret::Kubeconfig.of(&self.key.name);
+        let who = format!("the workload cluster of the Secret {secret}");
         let config = gathered.said(who.clone(), self.workload_config().await);
         let Some(config) = config else { return Workload::default() };
         let ca_not_after = config.root_cert.as_deref().and_then(first_end);
@@ -51,7 +51,7 @@ impl Reading<'_> {
     }
 
     async fn workload_config(&self) -> Result<Config, String> {
-        let text = self.secret("kubeconfig").await?.take("value")?;
+        let text = self.secret(ClusterSecret::Kubeconfig).await?.take("value")?;
         let kubeconfig = Kubeconfig::from_yaml(&text).map_err(|error| error.to_string())?;
         // It must not have us run a program, nor read a file of ours.
         let foreign =
@@ -76,16 +76,6 @@ impl Reading<'_> {
         config.read_timeout = Some(TIMEOUT);
         Ok(config)
     }
-
-    /// One of the Secrets that Cluster API and etcdadm-controller keep for a cluster, read once: its fields
-    /// belong together.
-    pub(super) async fn secret(&self, suffix: &str) -> Result<Fields, String> {
-        let name = format!("{}-{suffix}", self.key.name);
-        let secrets: Api<Secret> =
-            Api::namespaced(self.observer.client.clone(), &self.key.namespace);
-        let secret = secrets.get(&name).await.map_err(|error| why(&error))?;
-        Ok(Fields { name, data: secret.data.unwrap_or_default() })
-    }
 }
 
 async fn read(config: Config) -> Result<Said, String> {
@@ -102,22 +92,6 @@ async fn read(config: Config) -> Result<Said, String> {
 pub(super) async fn cluster_uid(client: Client) -> Option<String> {
     let namespaces: Api<Namespace> = Api::all(client);
     namespaces.get_metadata("kube-system").await.ok()?.metadata.uid
-}
-
-/// The fields of a Secret.
-pub(super) struct Fields {
-    name: String,
-    data: BTreeMap<String, ByteString>,
-}
-
-impl Fields {
-    /// One of them, which has to be text.
-    pub(super) fn take(&mut self, field: &str) -> Result<String, String> {
-        let Self { name, data } = self;
-        let data = data.remove(field);
-        let data = data.ok_or_else(|| format!("the Secret {name} has no field {field}"))?;
-        String::from_utf8(data.0).map_err(|_| format!("{field} of the Secret {name} is no text"))
-    }
 }
 
 impl Workload {
