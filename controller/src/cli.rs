@@ -24,7 +24,7 @@ use crate::observe::Scope;
 use crate::parameters::Parameters;
 use crate::run::{self, Options};
 use crate::schedule::Policy;
-use crate::serve::{Endpoint, ServeError, TlsFiles, serve};
+use crate::serve::{Bounds, Endpoint, ServeError, TlsFiles, serve};
 
 /// How long the management cluster's API server may take for an answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -234,6 +234,7 @@ async fn work(arguments: Work) -> ExitCode {
         address: arguments.listen,
         tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
         health: arguments.health,
+        bounds: Bounds::default(),
     };
     if let Err(error) = serve(&endpoint, fleet.clone(), client.clone()).await {
         let code = match error {

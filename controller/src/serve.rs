@@ -3,12 +3,15 @@
 //! The clusters' names and dates are nobody's business: beyond loopback they are told over TLS alone, and to
 //! those alone whom the API server lets read the path, as Cluster API's own managers have it.
 
-use std::fmt::Display;
+mod clients;
+mod connections;
+mod tls;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,29 +20,21 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::Listener;
 use kube::Client;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
-use tracing::{debug, info, warn};
+use tokio::net::TcpListener;
+use tracing::{debug, info};
 
+pub use self::clients::Bounds;
+use self::clients::answer_all;
+pub use self::connections::Limit;
+use self::tls::Renewed;
+pub use self::tls::TlsFiles;
 use crate::clock::now;
 use crate::fleet::Fleet;
 use crate::render::{metrics, page};
 use crate::review::Reviewer;
-
-/// How long a client may take to say who it is.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// Handshakes that go on at once; further clients wait.
-const HANDSHAKES: usize = 32;
 
 /// Where to listen, and with what.
 #[derive(Debug, Clone)]
@@ -50,15 +45,8 @@ pub struct Endpoint {
     pub tls: Option<TlsFiles>,
     /// Of `/healthz` and `/readyz` alone, in plain text, for the kubelet.
     pub health: Option<SocketAddr>,
-}
-
-/// A certificate with its chain, and its key, in PEM; read anew for each client.
-#[derive(Debug, Clone)]
-pub struct TlsFiles {
-    /// The certificate.
-    pub certificate: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
+    /// What clients may take of each of the two.
+    pub bounds: Bounds,
 }
 
 /// Why it does not listen.
@@ -87,18 +75,22 @@ pub enum ServeError {
     },
 }
 
-/// Listens, and answers until the program ends.
+/// Listens, and answers until the program ends; the address with the port that it was given.
 ///
 /// # Errors
 /// See [`ServeError`].
-pub async fn serve(endpoint: &Endpoint, fleet: Fleet, client: Client) -> Result<(), ServeError> {
+pub async fn serve(
+    endpoint: &Endpoint,
+    fleet: Fleet,
+    client: Client,
+) -> Result<SocketAddr, ServeError> {
     let is_local = endpoint.address.ip().is_loopback();
     let tls = match endpoint.tls.clone() {
-        Some(files) => Some((files.acceptor()?, files)),
+        Some(files) => Some(Renewed::read(files)?),
         None if is_local => None,
         None => return Err(ServeError::PlainText(endpoint.address)),
     };
-    let listener = listen(endpoint.address).await?;
+    let (listener, address) = listen(endpoint.address).await?;
     let mut told = Router::new()
         .route("/", get(fleet_page))
         .route("/clusters", get(clusters))
@@ -110,25 +102,21 @@ pub async fn serve(endpoint: &Endpoint, fleet: Fleet, client: Client) -> Result<
     let all = told.merge(health()).layer(middleware::map_response(guarded));
     let all = all.with_state(fleet.clone());
     if let Some(address) = endpoint.health {
-        let listener = listen(address).await?;
+        let (listener, _) = listen(address).await?;
         let health = health().with_state(fleet);
-        tokio::spawn(async move { axum::serve(listener, health).await });
+        // Bounds of its own: no flood of the other address keeps the kubelet out.
+        tokio::spawn(answer_all(listener, None, health, endpoint.bounds));
     }
-    match tls {
-        None => tokio::spawn(async move { axum::serve(listener, all).await }),
-        Some((acceptor, files)) => {
-            let listener = TlsListener::new(listener, files, acceptor);
-            tokio::spawn(async move { axum::serve(listener, all).await })
-        }
-    };
-    Ok(())
+    tokio::spawn(answer_all(listener, tls, all, endpoint.bounds));
+    Ok(address)
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
     let bound = async {
         let listener = TcpListener::bind(address).await?;
-        info!(address = %listener.local_addr()?, "listening");
-        Ok(listener)
+        let address = listener.local_addr()?;
+        info!(%address, "listening");
+        Ok((listener, address))
     };
     bound.await.map_err(|source| ServeError::Listen { address, source })
 }
@@ -211,82 +199,5 @@ async fn reviewed(
             let why = "the API server does not say whether this token may read it\n";
             (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
         }
-    }
-}
-
-impl TlsFiles {
-    fn acceptor(&self) -> Result<TlsAcceptor, ServeError> {
-        let unusable = |path: &PathBuf, why: &dyn Display| ServeError::Tls {
-            path: path.clone(),
-            why: why.to_string(),
-        };
-        let chain = CertificateDer::pem_file_iter(&self.certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| unusable(&self.certificate, &error))?;
-        let key =
-            PrivateKeyDer::from_pem_file(&self.key).map_err(|error| unusable(&self.key, &error))?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| unusable(&self.certificate, &error))?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .map_err(|error| unusable(&self.certificate, &error))?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(TlsAcceptor::from(Arc::new(config)))
-    }
-}
-
-/// Clients that speak TLS; one that does not say so keeps nobody waiting.
-struct TlsListener {
-    address: io::Result<SocketAddr>,
-    ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
-}
-
-impl TlsListener {
-    fn new(mut listener: TcpListener, files: TlsFiles, mut acceptor: TlsAcceptor) -> Self {
-        let address = listener.local_addr();
-        let (done, ready) = mpsc::channel(1);
-        let places = Arc::new(Semaphore::new(HANDSHAKES));
-        tokio::spawn(async move {
-            loop {
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-                let (stream, client) = Listener::accept(&mut listener).await;
-                // Whoever renews the certificate need not know of us.
-                match files.acceptor() {
-                    Ok(renewed) => acceptor = renewed,
-                    Err(error) => warn!("{error}; the one that was read before is served"),
-                }
-                let (acceptor, done) = (acceptor.clone(), done.clone());
-                tokio::spawn(async move {
-                    let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
-                    drop(place);
-                    match shaken {
-                        Ok(Ok(stream)) => {
-                            let _ = done.send((stream, client)).await;
-                        }
-                        Ok(Err(error)) => debug!(%client, %error, "no TLS"),
-                        Err(_) => debug!(%client, "no TLS in time"),
-                    }
-                });
-            }
-        });
-        Self { address, ready }
-    }
-}
-
-impl Listener for TlsListener {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        match self.ready.recv().await {
-            Some(accepted) => accepted,
-            None => std::future::pending().await,
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.address.as_ref().copied().map_err(|error| error.kind().into())
     }
 }

@@ -16,16 +16,21 @@ use testkit::{Server, wait_for};
 use crate::control_plane::{OPT_IN, annotate_cluster, prod, program, run_as};
 
 /// The program at work, with the addresses that it listens on.
-struct Serving {
+pub(crate) struct Serving {
     _program: Server,
-    ports: Vec<u16>,
+    pub(crate) ports: Vec<u16>,
 }
 
 impl Serving {
     /// Waits until it listens on so many addresses.
-    fn start(cluster: &Cluster, folder: &TempDir, flags: &[&str], addresses: usize) -> Self {
+    pub(crate) fn start(
+        kubeconfig: &str,
+        folder: &TempDir,
+        flags: &[&str],
+        addresses: usize,
+    ) -> Self {
         let flags = [&["--leader-elect-namespace", NAMESPACE], flags].concat();
-        let program = run_as(&cluster.admin_kubeconfig(), folder, &flags);
+        let program = run_as(kubeconfig, folder, &flags);
         let port = |line: &str| {
             let (_, address) = line.split_once("listening address=")?;
             address.rsplit_once(':')?.1.parse().ok()
@@ -38,7 +43,7 @@ impl Serving {
     }
 
     /// The status and the body of a path, from one of the addresses.
-    fn get(&self, address: usize, path: &str) -> (u16, String) {
+    pub(crate) fn get(&self, address: usize, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.ports[address])).unwrap();
         let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
@@ -65,7 +70,7 @@ fn the_fleet_is_a_page_json_and_metrics() {
     prod(&cluster);
     annotate_cluster(&cluster, OPT_IN, &"7d".into());
     let flags = ["--listen", "127.0.0.1:0", "--health", "127.0.0.1:0"];
-    let serving = Serving::start(&cluster, &folder, &flags, 2);
+    let serving = Serving::start(&cluster.admin_kubeconfig(), &folder, &flags, 2);
 
     let clusters = serving.clusters();
     let prod = &clusters["clusters"][0];
@@ -124,7 +129,7 @@ fn beyond_loopback_it_is_told_over_tls_to_whom_the_api_server_lets() {
     std::fs::write(&key, &pair.key).unwrap();
     let [certificate, key] = [certificate, key].map(|path| path.display().to_string());
     let flags = ["--listen", "0.0.0.0:0", "--tls-certificate", &certificate, "--tls-key", &key];
-    let serving = Serving::start(&cluster, &folder, &flags, 1);
+    let serving = Serving::start(&cluster.admin_kubeconfig(), &folder, &flags, 1);
     let authority = authority.pem();
     let server = Answerer {
         address: ("127.0.0.1", serving.ports[0]),

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "these tests write the kubeconfig that is read")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails so")]
 
+mod bounds;
 mod control_plane;
 mod endpoint;
 mod etcd;
