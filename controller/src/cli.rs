@@ -93,7 +93,7 @@ struct Work {
     /// The key of that certificate.
     #[arg(long, value_name = "FILE", requires = "tls_certificate")]
     tls_key: Option<std::path::PathBuf>,
-    /// Where to serve /healthz and /readyz alone, for the kubelet.
+    /// Where to serve /healthz and /readyz alone, for the kubelet; at :: by IPv4 as well.
     #[arg(long, value_name = "ADDRESS:PORT")]
     health: Option<std::net::SocketAddr>,
     /// Write nothing, and log what would be written.

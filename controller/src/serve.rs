@@ -7,8 +7,8 @@ mod clients;
 mod connections;
 mod tls;
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, ErrorKind::AddrInUse};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,7 +43,7 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// Needed for an address that is not loopback.
     pub tls: Option<TlsFiles>,
-    /// Of `/healthz` and `/readyz` alone, in plain text, for the kubelet.
+    /// Of `/healthz` and `/readyz` alone, in plain text, for the kubelet; `[::]` for both families.
     pub health: Option<SocketAddr>,
     /// What clients may take of each of the two.
     pub bounds: Bounds,
@@ -102,7 +102,7 @@ pub async fn serve(
     let all = told.merge(health()).layer(middleware::map_response(guarded));
     let all = all.with_state(fleet.clone());
     if let Some(address) = endpoint.health {
-        let (listener, _) = listen(address).await?;
+        let (listener, _) = listen_for_kubelet(address).await?;
         let health = health().with_state(fleet);
         // Bounds of its own: no flood of the other address keeps the kubelet out.
         tokio::spawn(answer_all(listener, None, health, endpoint.bounds));
@@ -119,6 +119,19 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeE
         Ok((listener, address))
     };
     bound.await.map_err(|source| ServeError::Listen { address, source })
+}
+
+/// `[::]` is every address of both families; where the kernel has no IPv6 it is those of IPv4, as `:PORT` is for
+/// Cluster API's own managers. So one manifest does for every cluster.
+async fn listen_for_kubelet(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let is_of_all = address.ip() == Ipv6Addr::UNSPECIFIED;
+    match listen(address).await {
+        Err(ServeError::Listen { source, .. }) if is_of_all && source.kind() != AddrInUse => {
+            info!(%address, "there is no IPv6 here, IPv4 alone is listened on: {source}");
+            listen((Ipv4Addr::UNSPECIFIED, address.port()).into()).await
+        }
+        bound => bound,
+    }
 }
 
 fn health() -> Router<Fleet> {

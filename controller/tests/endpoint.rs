@@ -1,7 +1,7 @@
 //! What is served: the page, `/clusters`, `/metrics` and the kubelet's two paths; and to whom.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -11,18 +11,18 @@ use testkit::authority::Authority;
 use testkit::cluster::{Cluster, assets};
 use testkit::cluster_api::NAMESPACE;
 use testkit::https::{Answerer, Ask};
-use testkit::{Server, wait_for};
+use testkit::{Server, kubeconfig, skip, strace, wait_for};
 
 use crate::control_plane::{OPT_IN, annotate_cluster, prod, program, run_as};
 
 /// The program at work, with the addresses that it listens on.
 pub(crate) struct Serving {
-    _program: Server,
+    program: Server,
     pub(crate) ports: Vec<u16>,
 }
 
 impl Serving {
-    /// Waits until it listens on so many addresses.
+    /// Starts it, and waits until it listens on so many addresses.
     pub(crate) fn start(
         kubeconfig: &str,
         folder: &TempDir,
@@ -30,7 +30,11 @@ impl Serving {
         addresses: usize,
     ) -> Self {
         let flags = [&["--leader-elect-namespace", NAMESPACE], flags].concat();
-        let program = run_as(kubeconfig, folder, &flags);
+        Self::of(run_as(kubeconfig, folder, &flags), addresses)
+    }
+
+    /// Waits until the program listens on so many addresses.
+    fn of(program: Server, addresses: usize) -> Self {
         let port = |line: &str| {
             let (_, address) = line.split_once("listening address=")?;
             address.rsplit_once(':')?.1.parse().ok()
@@ -39,12 +43,16 @@ impl Serving {
             let ports: Vec<_> = program.log().lines().filter_map(port).collect();
             (ports.len() == addresses).then_some(ports)
         });
-        Self { _program: program, ports }
+        Self { program, ports }
     }
 
     /// The status and the body of a path, from one of the addresses.
     pub(crate) fn get(&self, address: usize, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.ports[address])).unwrap();
+        self.get_by(Ipv4Addr::LOCALHOST.into(), address, path)
+    }
+
+    fn get_by(&self, host: IpAddr, address: usize, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect((host, self.ports[address])).unwrap();
         let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
@@ -155,6 +163,41 @@ fn beyond_loopback_it_is_told_over_tls_to_whom_the_api_server_lets() {
     });
     cluster.create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding);
     wait_for("the right to read", || (ask("/clusters", Some(&token)) == 200).then_some(()));
+}
+
+#[test]
+fn the_kubelet_reaches_it_by_either_family() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--listen", "127.0.0.1:0", "--health", "[::]:0"];
+    let serving = Serving::start(&kubeconfig::open("127.0.0.1:1"), &folder, &flags, 2);
+    assert_eq!(serving.get(1, "/healthz").0, 200);
+    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        return skip("this machine has no IPv6");
+    }
+    assert_eq!(serving.get_by(Ipv6Addr::LOCALHOST.into(), 1, "/healthz").0, 200);
+}
+
+#[test]
+fn where_the_kernel_has_no_ipv6_the_kubelet_reaches_it_by_ipv4() {
+    let Some(mut strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    std::fs::write(&file, kubeconfig::open("127.0.0.1:1")).unwrap();
+    // The second socket is the kubelet's.
+    // With -D the program itself is what is started, and ended.
+    strace.args([
+        "-D",
+        "-f",
+        "-e",
+        "trace=socket",
+        "-e",
+        "inject=socket:error=EAFNOSUPPORT:when=2",
+    ]);
+    strace.arg(env!("CARGO_BIN_EXE_expiryd-controller")).env("KUBECONFIG", file);
+    strace.args(["run", "--listen", "127.0.0.1:0", "--health", "[::]:0"]);
+    let serving = Serving::of(Server::start("strace", strace, folder.path()), 2);
+    assert!(serving.program.log().contains("there is no IPv6 here"));
+    assert_eq!(serving.get(1, "/healthz").0, 200);
 }
 
 #[test]
