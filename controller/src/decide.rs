@@ -16,7 +16,7 @@ use expiryd_api::Timestamp;
 
 use crate::facts::Facts;
 use crate::parameters::{DAY, Parameters};
-pub use action::{Action, Planned, Reason};
+pub use action::{Action, ActionName, Planned, Reason};
 pub use client_pair::held_until;
 pub use guard::{Concern, Finding, Guard};
 pub use opt_in::OptIn;

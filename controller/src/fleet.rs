@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use expiryd_api::closed_list;
 
-use crate::decide::Reason;
+use crate::decide::{ActionName, Reason};
 use crate::observe::ClusterKey;
 use crate::status::ClusterStatus;
 
@@ -25,7 +25,7 @@ pub struct State {
     /// Whether this instance leads; another knows no cluster.
     pub leads: bool,
     /// How many writes there were, and how they ended.
-    pub writes: BTreeMap<(&'static str, Reason, Outcome), u64>,
+    pub writes: BTreeMap<(ActionName, Reason, Outcome), u64>,
     /// Whether the API server was heard and serves Cluster API.
     pub is_ready: bool,
     /// When the loop last came round.
@@ -90,7 +90,7 @@ impl Fleet {
     }
 
     /// A write has ended.
-    pub fn wrote(&self, action: &'static str, reason: Reason, outcome: Outcome) {
+    pub fn wrote(&self, action: ActionName, reason: Reason, outcome: Outcome) {
         let mut state = self.state();
         let count = state.writes.entry((action, reason, outcome)).or_default();
         *count = count.saturating_add(1);

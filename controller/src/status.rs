@@ -8,7 +8,7 @@ use serde::Serialize;
 
 pub use self::machine::{AgentStatus, CarriedBy, End, MachineRole, MachineStatus, Source};
 
-use crate::decide::{Concern, Decision, Guard, OptIn, Reason};
+use crate::decide::{ActionName, Concern, Decision, Guard, OptIn, Reason};
 use crate::facts::Facts;
 use crate::parameters::DAY;
 use crate::unheard::Unheard;
@@ -78,7 +78,7 @@ closed_list! {
 #[serde(rename_all = "camelCase")]
 pub struct ActionStatus {
     /// One word for it.
-    pub action: &'static str,
+    pub action: ActionName,
     /// In words.
     pub what: String,
     /// Why.

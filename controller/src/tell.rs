@@ -73,7 +73,7 @@ impl Teller {
         let action = &planned.action;
         if action.is_event() {
             let note = format!("{action} ({})", planned.reason);
-            self.event(key, told, "Normal", &camel(action.name()), &note).await;
+            self.event(key, told, "Normal", &camel(action.name().as_str()), &note).await;
         }
     }
 

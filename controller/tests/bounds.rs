@@ -29,7 +29,7 @@ const MUCH: usize = 8 * 1024 * 1024;
 const LONG: Duration = Duration::from_hours(1);
 
 /// So short that a test can wait for it.
-const SHORT: Duration = Duration::from_millis(200);
+pub(crate) const SHORT: Duration = Duration::from_millis(200);
 
 const PATIENT: Bounds = Bounds {
     arriving: Limit { all: 64, of_client: 64 },
@@ -42,17 +42,21 @@ fn localhost() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 
-/// Serves one cluster of which there is so much to say, until the tests are over.
-fn endpoint(bounds: Bounds, tls: Option<TlsFiles>, much: usize) -> SocketAddr {
+/// A cluster of which there is so much to say.
+fn fleet(much: usize) -> Fleet {
+    let fleet = Fleet::default();
+    let key = ClusterKey { namespace: "eksa-system".to_owned(), name: "prod".to_owned() };
+    let status = ClusterStatus::unread(key.names(), "x".repeat(much), Timestamp::from_unix(0));
+    fleet.cluster(&key, status);
+    fleet
+}
+
+/// Serves it until the tests are over.
+pub(crate) fn endpoint(bounds: Bounds, tls: Option<TlsFiles>, fleet: Fleet) -> SocketAddr {
     let (tell, told) = std::sync::mpsc::channel();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let fleet = Fleet::default();
-            let key = ClusterKey { namespace: "eksa-system".to_owned(), name: "prod".to_owned() };
-            let names = (key.namespace.as_str(), key.name.as_str());
-            let now = Timestamp::from_unix(0);
-            fleet.cluster(&key, ClusterStatus::unread(names, "x".repeat(much), now));
             let endpoint = Endpoint { address: localhost(), tls, health: None, bounds };
             let nobody = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
             let client = kube::Client::try_from(nobody).unwrap();
@@ -81,13 +85,13 @@ fn says(address: SocketAddr, text: &[u8]) -> TcpStream {
 }
 
 /// All that comes until the connection is closed.
-fn all_of(mut stream: &TcpStream) -> String {
+pub(crate) fn all_of(mut stream: &TcpStream) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
 }
 
-fn asks(address: SocketAddr) -> TcpStream {
+pub(crate) fn asks(address: SocketAddr) -> TcpStream {
     says(address, b"GET /clusters HTTP/1.1\r\nHost: x\r\n\r\n")
 }
 
@@ -140,7 +144,8 @@ fn half_a_request_is_waited_for_in_vain_only_so_long() {
     let folder = tempfile::tempdir().unwrap();
     let tls = pair(&folder, &Authority::new("page"));
     let bounds = Bounds { head: SHORT, ..PATIENT };
-    let (plain, encrypted) = (endpoint(bounds, None, 1), endpoint(bounds, Some(tls), 1));
+    let (plain, encrypted) =
+        (endpoint(bounds, None, fleet(1)), endpoint(bounds, Some(tls), fleet(1)));
     for half in [b"".as_slice(), b"GET /clusters HTTP/1.1\r\nX-Slow: "] {
         let answer = all_of(&says(plain, half));
         assert!(!answer.contains(" 200 "), "{answer}");
@@ -155,7 +160,7 @@ fn half_a_request_is_waited_for_in_vain_only_so_long() {
 
 #[test]
 fn a_large_answer_is_there_as_a_whole_for_who_reads_it_and_not_kept_for_who_does_not() {
-    let address = endpoint(Bounds { answer: SHORT, ..PATIENT }, None, MUCH);
+    let address = endpoint(Bounds { answer: SHORT, ..PATIENT }, None, fleet(MUCH));
     let slow = asks(address);
     is_closed(&slow);
     let reader = asks(address);
@@ -165,7 +170,7 @@ fn a_large_answer_is_there_as_a_whole_for_who_reads_it_and_not_kept_for_who_does
 
 #[test]
 fn of_many_that_read_nothing_the_oldest_goes_for_one_that_asks() {
-    let address = endpoint(PATIENT, None, MUCH);
+    let address = endpoint(PATIENT, None, fleet(MUCH));
     let slow: Vec<_> = (0..3).map(|_| asks(address)).collect();
     is_closed(&slow[0]);
     let reader = asks(address);

@@ -14,6 +14,7 @@ use testkit::https::{Answerer, Ask};
 use testkit::{Server, kubeconfig, skip, strace, wait_for};
 
 use crate::control_plane::{OPT_IN, annotate_cluster, prod, program, run_as};
+use crate::openapi;
 
 /// The program at work, with the addresses that it listens on.
 pub(crate) struct Serving {
@@ -81,6 +82,7 @@ fn the_fleet_is_a_page_json_and_metrics() {
     let serving = Serving::start(&cluster.admin_kubeconfig(), &folder, &flags, 2);
 
     let clusters = serving.clusters();
+    openapi::is("Fleet", &clusters);
     let prod = &clusters["clusters"][0];
     assert_eq!((&clusters["leads"], &prod["name"]), (&json!(true), &json!("prod")));
     assert_eq!((&prod["optIn"], &prod["days"]), (&json!("full"), &json!(7)));

@@ -16,6 +16,7 @@ use testkit::network::{can_leave, leave};
 use testkit::{skip, wait_for};
 
 use crate::control_plane::{OPT_IN, annotate_cluster, prod, program, with_etcd};
+use crate::openapi;
 
 /// `prod` with an etcd of one machine.
 struct Prod {
@@ -57,6 +58,7 @@ impl Prod {
         let mut command = program(&self.cluster, &self.folder);
         let output = command.args(["plan", "-o", "json"]).output().unwrap();
         let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+        openapi::is("Cluster", &plan["clusters"][0]);
         plan["clusters"][0].clone()
     }
 

@@ -9,3 +9,4 @@ mod etcd;
 mod faults;
 mod install;
 mod leader;
+mod openapi;

@@ -59,6 +59,40 @@ pub enum Action {
 }
 
 closed_list! {
+    /// One word for an [`Action`].
+    ActionName {
+        /// Cluster API's key and its companion are written on a Machine.
+        Annotate = "annotate",
+        /// Both are removed.
+        Unannotate = "unannotate",
+        /// The control plane's days before expiry are set, or taken back.
+        SetDays = "set-days",
+        /// What the control plane was rolled for is written.
+        RecordRolledFor = "record-rolled-for",
+        /// Which client pairs the Secret has had is written.
+        RecordPairs = "record-pairs",
+        /// The etcd rollout that is begun, goes on or is over is written.
+        RecordIntent = "record-intent",
+        /// The mark of an intent is appended to a Machine's EtcdadmConfig.
+        Mark = "mark",
+        /// The mark is taken off again.
+        Unmark = "unmark",
+        /// etcdadm-controller is asked to look at its machines.
+        Nudge = "nudge",
+        /// That is taken back.
+        TakeBackNudge = "take-back-nudge",
+        /// The client pair in the Secret is made anew.
+        RefreshSecret = "refresh-secret",
+        /// The pods of etcdadm-controller are evicted.
+        RestartEtcdController = "restart-etcd-controller",
+        /// etcdadm-controller's health checks are skipped, or done again.
+        SkipHealthChecks = "skip-health-checks",
+        /// upgrade-complete is written.
+        FinishUpgrade = "finish-upgrade",
+    }
+}
+
+closed_list! {
     /// Why something is done.
     Reason {
         /// The agent's date is another than the Machine's.
@@ -101,22 +135,22 @@ pub struct Planned {
 
 impl Action {
     /// One word for it, as metrics and programs say it.
-    pub const fn name(&self) -> &'static str {
+    pub const fn name(&self) -> ActionName {
         match self {
-            Self::Annotate { .. } => "annotate",
-            Self::Unannotate { .. } => "unannotate",
-            Self::SetDays(_) => "set-days",
-            Self::RecordRolledFor(_) => "record-rolled-for",
-            Self::RecordPairs(_) => "record-pairs",
-            Self::RecordIntent(_) => "record-intent",
-            Self::Mark { .. } => "mark",
-            Self::Unmark { .. } => "unmark",
-            Self::Nudge { .. } => "nudge",
-            Self::TakeBackNudge => "take-back-nudge",
-            Self::RefreshSecret => "refresh-secret",
-            Self::RestartEtcdController => "restart-etcd-controller",
-            Self::SkipHealthChecks(_) => "skip-health-checks",
-            Self::FinishUpgrade => "finish-upgrade",
+            Self::Annotate { .. } => ActionName::Annotate,
+            Self::Unannotate { .. } => ActionName::Unannotate,
+            Self::SetDays(_) => ActionName::SetDays,
+            Self::RecordRolledFor(_) => ActionName::RecordRolledFor,
+            Self::RecordPairs(_) => ActionName::RecordPairs,
+            Self::RecordIntent(_) => ActionName::RecordIntent,
+            Self::Mark { .. } => ActionName::Mark,
+            Self::Unmark { .. } => ActionName::Unmark,
+            Self::Nudge { .. } => ActionName::Nudge,
+            Self::TakeBackNudge => ActionName::TakeBackNudge,
+            Self::RefreshSecret => ActionName::RefreshSecret,
+            Self::RestartEtcdController => ActionName::RestartEtcdController,
+            Self::SkipHealthChecks(_) => ActionName::SkipHealthChecks,
+            Self::FinishUpgrade => ActionName::FinishUpgrade,
         }
     }
 

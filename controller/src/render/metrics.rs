@@ -178,8 +178,11 @@ impl Encoding<'_> {
         let help = "Writes to the management cluster, by what, why and how they ended.";
         let mut family = self.0.encode_descriptor("writes", help, None, MetricType::Counter)?;
         for ((action, reason, outcome), count) in &state.writes {
-            let labels =
-                [("action", *action), ("reason", reason.as_str()), ("outcome", outcome.as_str())];
+            let labels = [
+                ("action", action.as_str()),
+                ("reason", reason.as_str()),
+                ("outcome", outcome.as_str()),
+            ];
             family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(count, None)?;
         }
         Ok(())
