@@ -39,6 +39,20 @@ impl Timestamp {
     pub const fn seconds_since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// How long until then, for a person: in the largest unit of which there are at least two, as
+    /// `kubectl get` does.
+    pub fn time_left(self, now: Self) -> String {
+        let left = self.seconds_since(now);
+        let seconds = left.unsigned_abs();
+        let amount = match seconds {
+            0..120 => format!("{seconds}s"),
+            120..7_200 => format!("{}m", seconds / 60),
+            7_200..172_800 => format!("{}h", seconds / 3_600),
+            _ => format!("{}d", seconds / 86_400),
+        };
+        if left < 0 { format!("ended {amount} ago") } else { amount }
+    }
 }
 
 impl fmt::Display for Timestamp {
@@ -90,5 +104,16 @@ mod tests {
             assert_eq!(Timestamp::parse(&t.to_string()), Ok(t));
         }
         assert!(Timestamp::parse("tomorrow").is_err_and(|m| m.contains("2027-03-09T09:00:00Z")));
+    }
+
+    #[test]
+    fn time_left_is_shown_in_the_largest_unit_of_which_there_are_two() {
+        let left = |seconds| Timestamp::from_unix(seconds).time_left(Timestamp::from_unix(0));
+        assert_eq!(left(0), "0s");
+        assert_eq!(left(119), "119s");
+        assert_eq!(left(7_199), "119m");
+        assert_eq!(left(172_799), "47h");
+        assert_eq!(left(364 * 86_400 + 5), "364d");
+        assert_eq!(left(-3 * 86_400), "ended 3d ago");
     }
 }

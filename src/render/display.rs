@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use expiryd_api::{Status, Timestamp};
+use expiryd_api::Status;
 
 use crate::inventory::CertificateEntry;
 
@@ -32,33 +32,4 @@ pub(super) fn authority(entry: &CertificateEntry) -> String {
 /// The file, and which certificate of it when it is not the first.
 pub(super) fn named(path: &impl fmt::Display, index: usize) -> String {
     if index == 0 { path.to_string() } else { format!("{path}#{index}") }
-}
-
-/// In the largest unit of which there are at least two, as `kubectl get` does.
-pub(super) fn time_left(not_after: Timestamp, now: Timestamp) -> String {
-    let left = not_after.seconds_since(now);
-    let seconds = left.unsigned_abs();
-    let amount = match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7_200 => format!("{}m", seconds / 60),
-        7_200..172_800 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
-    };
-    if left < 0 { format!("ended {amount} ago") } else { amount }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_left_is_shown_in_the_largest_unit_of_which_there_are_two() {
-        let left = |seconds| time_left(Timestamp::from_unix(seconds), Timestamp::from_unix(0));
-        assert_eq!(left(0), "0s");
-        assert_eq!(left(119), "119s");
-        assert_eq!(left(7_199), "119m");
-        assert_eq!(left(172_799), "47h");
-        assert_eq!(left(364 * 86_400 + 5), "364d");
-        assert_eq!(left(-3 * 86_400), "ended 3d ago");
-    }
 }

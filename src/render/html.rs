@@ -5,7 +5,7 @@
 use expiryd_api::{Earliest, Publication, Timestamp};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::display::{authority, named, remarks, status, time_left};
+use super::display::{authority, named, remarks, status};
 use crate::inventory::CertificateEntry;
 use crate::problem::ActiveProblem;
 use crate::report::Report;
@@ -55,7 +55,7 @@ fn body(report: &Report, now: Timestamp) -> Markup {
             " · " b class=(report.status) { (report.status) } ": " (status(report.status))
         }
         p.faint {
-            "Scanned " (time_left(now, report.observed_at)) " ago, at " (report.observed_at)
+            "Scanned " (now.time_left(report.observed_at)) " ago, at " (report.observed_at)
             @if !report.settled { "; not settled yet, so not to be acted on" }
         }
         dl {
@@ -80,7 +80,7 @@ fn fact(title: &str, earliest: Option<&Earliest>, now: Timestamp) -> Markup {
             dd {
                 @if let Some(earliest) = earliest {
                     b class=(class(earliest.not_after, now)) { (earliest.not_after) }
-                    " " (time_left(earliest.not_after, now)) br;
+                    " " (earliest.not_after.time_left(now)) br;
                     span.path { (named(&earliest.path, earliest.index)) }
                     @if let Some(by) = earliest.renewed_by { " " span.tag { (by) } }
                 } @else {
@@ -130,7 +130,7 @@ fn timeline(
                 li class={ (class(not_after, now)) @if is_first { " first" } } {
                     div.row {
                         span.path { (named(&c.path, c.index)) }
-                        span { (time_left(not_after, now)) }
+                        span { (not_after.time_left(now)) }
                     }
                     (bar(not_after, now, end))
                     div.row.faint {

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use expiryd_api::{Earliest, Timestamp};
 use tabwriter::TabWriter;
 
-use super::display::{authority, named, remarks, status, time_left};
+use super::display::{authority, named, remarks, status};
 use crate::inventory::CertificateEntry;
 use crate::report::Report;
 use crate::report::severity::{Severity, Thresholds};
@@ -67,7 +67,7 @@ impl fmt::Display for Line<'_> {
         let Some(Earliest { not_after, path, index, renewed_by }) = self.earliest else {
             return f.write_str("none");
         };
-        let left = time_left(*not_after, self.now);
+        let left = not_after.time_left(self.now);
         write!(f, "{not_after}  {left}  {}", named(path, *index))?;
         renewed_by.map_or(Ok(()), |by| write!(f, "  ({by})"))
     }
@@ -120,7 +120,7 @@ fn row(entry: &CertificateEntry, remarked: bool, wide: bool, now: Timestamp) -> 
         "{}\t{}\t{}\t{}\t{}",
         named(&entry.path, entry.index),
         certificate.not_after,
-        time_left(certificate.not_after, now),
+        certificate.not_after.time_left(now),
         authority(entry),
         entry.renewed_by.map_or("-", |by| by.as_str()),
     );

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use expiryd_api::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::time_left;
 use crate::decide::Concern;
 use crate::fleet::State;
 use crate::observe::ClusterKey;
@@ -98,7 +97,7 @@ fn cluster(status: &ClusterStatus, last: Timestamp, now: Timestamp) -> Markup {
                                 other => { span.tag { (other) } " " }
                             }
                             @match (&status.earliest, &status.error) {
-                                (Some(end), _) => { (time_left(end.not_after, now)) }
+                                (Some(end), _) => { (end.not_after.time_left(now)) }
                                 (None, Some(_)) => { "not read" }
                                 (None, None) => { "nothing known" }
                             }
@@ -127,7 +126,7 @@ fn inside(status: &ClusterStatus, now: Timestamp) -> Markup {
             }
         }
         @if let Some(pair) = status.etcd_client_pair {
-            p { "Etcd's client pair in the Secret ends " (pair) ", in " (time_left(pair, now)) }
+            p { "Etcd's client pair in the Secret ends " (pair) " (" (pair.time_left(now)) ")" }
         }
         @if let Some(from) = status.etcd_rollout_from { p { "Etcd is rolled from " (from) " on" } }
         @if !status.findings.is_empty() {
@@ -146,7 +145,7 @@ fn inside(status: &ClusterStatus, now: Timestamp) -> Markup {
                 li { (action.what) " " span.faint { "(" (action.reason) ")" } }
             } }
         }
-        @if let Some(read) = status.observed_at { p.faint { "Read " (time_left(now, read)) " ago" } }
+        @if let Some(read) = status.observed_at { p.faint { "Read " (now.time_left(read)) " ago" } }
     }
 }
 
@@ -158,7 +157,7 @@ fn machine(machine: &MachineStatus, now: Timestamp) -> Markup {
             td { (machine.agent) }
             td {
                 @for end in &machine.ends {
-                    div { (end.not_after) " " span.faint { (time_left(end.not_after, now)) ", " (end.source) } }
+                    div { (end.not_after) " " span.faint { (end.not_after.time_left(now)) ", " (end.source) } }
                 }
             }
             td {

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use expiryd_api::Timestamp;
 
-use super::time_left;
 use crate::status::{CarriedBy, ClusterStatus, End, MachineStatus, OptedIn};
 
 /// One cluster.
@@ -38,7 +37,7 @@ pub fn cluster(status: &ClusterStatus, now: Timestamp) -> String {
         );
     }
     if let Some(from) = status.etcd_rollout_from {
-        let _ = writeln!(text, "  etcd is rolled from {} on", date(from, now));
+        let _ = writeln!(text, "  etcd is rolled from {from} on");
     }
     for action in &status.actions {
         let _ = writeln!(text, "  would: {} ({})", action.what, action.reason);
@@ -77,5 +76,5 @@ fn line(machine: &MachineStatus, width: usize, now: Timestamp) -> String {
 }
 
 fn date(date: Timestamp, now: Timestamp) -> String {
-    format!("{date} ({})", time_left(date, now))
+    format!("{date} ({})", date.time_left(now))
 }
