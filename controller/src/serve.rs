@@ -1,8 +1,9 @@
-//! The endpoint: the page, `/clusters`, `/metrics`, and the two paths that a kubelet asks.
+//! The endpoint: where it listens, with which certificate, and whom it answers.
 //!
 //! The clusters' names and dates are nobody's business: beyond loopback they are told over TLS alone, and to
 //! those alone whom the API server lets read the path, as Cluster API's own managers have it.
 
+pub mod answers;
 mod clients;
 mod connections;
 mod tls;
@@ -11,17 +12,13 @@ use std::io::{self, ErrorKind::AddrInUse};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use kube::Client;
-use serde_json::json;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tracing::{debug, info};
@@ -33,7 +30,6 @@ use self::tls::Renewed;
 pub use self::tls::TlsFiles;
 use crate::clock::now;
 use crate::fleet::Fleet;
-use crate::render::{metrics, page};
 use crate::review::Reviewer;
 
 /// Where to listen, and with what.
@@ -91,19 +87,15 @@ pub async fn serve(
         None => return Err(ServeError::PlainText(endpoint.address)),
     };
     let (listener, address) = listen(endpoint.address).await?;
-    let mut told = Router::new()
-        .route("/", get(fleet_page))
-        .route("/clusters", get(clusters))
-        .route("/metrics", get(fleet_metrics));
+    let mut told = answers::told(now);
     if !is_local {
         let reviewer = Arc::new(Reviewer::new(client));
         told = told.layer(middleware::from_fn_with_state(reviewer, reviewed));
     }
-    let all = told.merge(health()).layer(middleware::map_response(guarded));
-    let all = all.with_state(fleet.clone());
+    let all = answers::guarded(told.merge(answers::health())).with_state(fleet.clone());
     if let Some(address) = endpoint.health {
         let (listener, _) = listen_for_kubelet(address).await?;
-        let health = health().with_state(fleet);
+        let health = answers::health().with_state(fleet);
         // Bounds of its own: no flood of the other address keeps the kubelet out.
         tokio::spawn(answer_all(listener, None, health, endpoint.bounds));
     }
@@ -132,60 +124,6 @@ async fn listen_for_kubelet(address: SocketAddr) -> Result<(TcpListener, SocketA
         }
         bound => bound,
     }
-}
-
-fn health() -> Router<Fleet> {
-    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))
-}
-
-async fn healthz(State(fleet): State<Fleet>) -> Response {
-    if fleet.read(|state| state.is_alive(Instant::now())) {
-        "ok\n".into_response()
-    } else {
-        let why = "the loop has not come round for ten minutes\n";
-        (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
-    }
-}
-
-async fn readyz(State(fleet): State<Fleet>) -> Response {
-    if fleet.read(|state| state.is_ready) {
-        "ok\n".into_response()
-    } else {
-        let why = "the API server was not heard, or serves no Cluster API\n";
-        (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
-    }
-}
-
-async fn fleet_page(State(fleet): State<Fleet>) -> Response {
-    let page = fleet.read(|state| page::render(state, now()));
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
-}
-
-async fn clusters(State(fleet): State<Fleet>) -> Response {
-    let text = fleet.read(|state| {
-        let clusters: Vec<_> = state.clusters.values().collect();
-        json!({ "leads": state.leads, "clusters": clusters }).to_string()
-    });
-    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
-}
-
-async fn fleet_metrics(State(fleet): State<Fleet>) -> Response {
-    ([(header::CONTENT_TYPE, metrics::MEDIA_TYPE)], metrics::render(&fleet)).into_response()
-}
-
-/// What no answer goes without: no page of somebody else's shows it, and it runs nothing.
-async fn guarded(mut response: Response) -> Response {
-    for (name, value) in [
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-        ),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CACHE_CONTROL, "no-store"),
-    ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-    response
 }
 
 /// Whether the API server lets whoever asks read the path.

@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use expiryd_api::Timestamp;
 use expiryd_controller::fleet::Fleet;
 use expiryd_controller::observe::ClusterKey;
 use expiryd_controller::serve::{Bounds, Endpoint, Limit, TlsFiles, serve};
@@ -46,7 +45,7 @@ fn localhost() -> SocketAddr {
 fn fleet(much: usize) -> Fleet {
     let fleet = Fleet::default();
     let key = ClusterKey { namespace: "eksa-system".to_owned(), name: "prod".to_owned() };
-    let status = ClusterStatus::unread(key.names(), "x".repeat(much), Timestamp::from_unix(0));
+    let status = ClusterStatus::unread(key.names(), "x".repeat(much));
     fleet.cluster(&key, status);
     fleet
 }

@@ -98,6 +98,9 @@ fn the_fleet_is_a_page_json_and_metrics() {
     for said in ["eksa-system/prod", "nothing known", "cp-1", "starting"] {
         assert!(page.contains(said), "{said}: {page}");
     }
+    let (status, page) = serving.get(0, "/?cluster=eksa-system/prod");
+    assert!(status == 200 && page.contains("<h1>Certificates of eksa-system/prod</h1>"), "{page}");
+    assert_eq!(serving.get(0, "/?cluster=eksa-system/other").0, 404);
     let (_, metrics) = serving.get(0, "/metrics");
     for line in [
         "expiryd_controller_leader 1",

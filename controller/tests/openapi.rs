@@ -94,7 +94,7 @@ fn everything(opt_in: OptedIn) -> ClusterStatus {
     ClusterStatus {
         namespace: text("eksa-system"),
         name: opt_in.to_string(),
-        observed_at: NOW,
+        observed_at: Some(NOW),
         error: Some(text("it cannot be read")),
         opt_in,
         days: Some(7),
@@ -114,7 +114,7 @@ fn everything(opt_in: OptedIn) -> ClusterStatus {
 fn answer() -> Value {
     let fleet = Fleet::default();
     let clusters = OptedIn::ALL.iter().map(|opt_in| everything(*opt_in));
-    let unread = ClusterStatus::unread(("eksa-system", "unread"), String::new(), NOW);
+    let unread = ClusterStatus::unread(("eksa-system", "unread"), String::new());
     let quiet = ClusterStatus { error: None, name: text("quiet"), ..unread.clone() };
     for status in clusters.chain([unread, quiet]) {
         let key = ClusterKey { namespace: status.namespace.clone(), name: status.name.clone() };
