@@ -29,11 +29,13 @@ pub fn render(report: Option<&Report>, now: Timestamp) -> String {
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                h1 { "Certificates of " (name) }
-                @if let Some(report) = report {
-                    (body(report, now))
-                } @else {
-                    p.waiting { "The first scan of the machine is not over yet; load this page again." }
+                main {
+                    h1 { "Certificates of " (name) }
+                    @if let Some(report) = report {
+                        (body(report, now))
+                    } @else {
+                        p.waiting { "The first scan of the machine is not over yet; load this page again." }
+                    }
                 }
                 footer {
                     p { "expiryd " (env!("CARGO_PKG_VERSION")) " · " a href="/expiry" { "/expiry" }
