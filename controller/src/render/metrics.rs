@@ -42,7 +42,7 @@ struct Encoding<'a>(DescriptorEncoder<'a>);
 impl Encoding<'_> {
     fn all(&mut self, state: &State) -> fmt::Result {
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
-        self.gauges("build", "The program, by its version; always 1.", vec![(version, 1)])?;
+        self.gauges("build_info", "The program, by its version; always 1.", vec![(version, 1)])?;
         let leads = vec![(Vec::new(), i64::from(state.leads))];
         self.gauges("leader", "Whether this instance leads; another knows no cluster.", leads)?;
         self.dates(state)?;
