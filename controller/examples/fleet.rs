@@ -6,7 +6,7 @@
 use std::error::Error;
 
 use expiryd_api::Timestamp;
-use expiryd_controller::decide::{Guard, Reason};
+use expiryd_controller::decide::{ActionName, Guard, Reason};
 use expiryd_controller::fleet::{Fleet, Outcome};
 use expiryd_controller::observe::ClusterKey;
 use expiryd_controller::serve::answers;
@@ -45,8 +45,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let key = ClusterKey { namespace: status.namespace.clone(), name: status.name.clone() };
         fleet.cluster(&key, status);
     }
-    fleet.wrote("annotate", Reason::DateChanged, Outcome::Done);
-    fleet.wrote("annotate", Reason::DateChanged, Outcome::Failed);
+    fleet.wrote(ActionName::Annotate, Reason::DateChanged, Outcome::Done);
+    fleet.wrote(ActionName::Annotate, Reason::DateChanged, Outcome::Failed);
     let paths = answers::guarded(answers::told(|| Timestamp::from_unix(NOW)));
     let listener = tokio::net::TcpListener::bind(address).await?;
     Ok(axum::serve(listener, paths.with_state(fleet)).await?)
@@ -57,8 +57,7 @@ fn in_days(days: i64) -> Timestamp {
 }
 
 fn unread(name: &str, why: &str) -> ClusterStatus {
-    let observed_at = Timestamp::from_unix(NOW - 40);
-    ClusterStatus::unread(("eksa-system", name), why.to_owned(), observed_at)
+    ClusterStatus::unread(("eksa-system", name), why.to_owned())
 }
 
 /// Three machines of the control plane and three of etcd, of which the first ends in so many days.
@@ -68,6 +67,7 @@ fn healthy(name: &str, days: i64) -> ClusterStatus {
         .chain((1..=3).map(|n| machine(&format!("{name}-etcd-{n}"), MachineRole::Etcd, days + 1)))
         .collect();
     ClusterStatus {
+        observed_at: Some(Timestamp::from_unix(NOW - 40)),
         error: None,
         opt_in: OptedIn::Full,
         days: Some(7),
@@ -112,7 +112,7 @@ fn stuck() -> ClusterStatus {
         machine.ends.retain(|end| end.source == Source::Served);
     }
     status.actions = vec![ActionStatus {
-        action: "nudge",
+        action: ActionName::Nudge,
         what: "ask etcdadm-controller to look at edge-etcd".to_owned(),
         reason: Reason::RolloutBegun,
     }];

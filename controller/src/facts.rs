@@ -227,8 +227,6 @@ pub struct EtcdController {
 pub struct EtcdMachine {
     /// Its name.
     pub name: String,
-    /// Its UID.
-    pub uid: String,
     /// As [`ControlPlaneMachine::born`], without a Node.
     pub born: Timestamp,
     /// It is being deleted.

@@ -130,8 +130,9 @@ pub struct Intent {
     pub id: String,
     /// Why.
     pub cause: Cause,
-    /// The Machines that it replaces.
-    pub uids: Vec<String>,
+    /// The names of the Machines that it replaces. They are made up anew for each, and stay when a cluster is
+    /// moved to another management cluster, which a UID does not.
+    pub machines: Vec<String>,
     /// When the Secret's pair ended, before it.
     pub secret_not_after: Option<Timestamp>,
     /// When it was written.

@@ -295,7 +295,6 @@ fn etcd(world: &World) -> Option<EtcdCluster> {
     let healthy = etcd.owned().filter(|machine| machine.up && !machine.deleting).count();
     let machines = etcd.machines.iter().map(|machine| EtcdMachine {
         name: name(&machine.id),
-        uid: name(&machine.id),
         born: at(machine.born),
         deleting: machine.deleting,
         owned: machine.owned,

@@ -51,6 +51,22 @@ pub fn reconcile(world: &mut World) -> Reconciled {
     done
 }
 
+/// One call whose cache has the annotations of the EtcdadmCluster, and not yet the marks that were written just
+/// before them: they come over two watches.
+pub fn reconcile_before_marks(world: &mut World) -> Reconciled {
+    let machines = |world: &mut World| {
+        let machines = world.etcd.iter_mut().flat_map(|etcd| &mut etcd.machines);
+        machines.map(|machine| (machine.id, machine.mark.take())).collect::<Vec<_>>()
+    };
+    let marks = machines(world);
+    let done = reconcile(world);
+    for machine in world.etcd.iter_mut().flat_map(|etcd| &mut etcd.machines) {
+        let mark = marks.iter().find(|(id, _)| *id == machine.id);
+        machine.mark = mark.and_then(|(_, mark)| mark.clone());
+    }
+    done
+}
+
 fn spec(etcd: &mut Etcd, now: i64, id: u16) -> Reconciled {
     if etcd.machines.iter().any(|machine| !machine.owned) {
         if etcd.upgrade_complete {
@@ -107,6 +123,7 @@ fn spec(etcd: &mut Etcd, now: i64, id: u16) -> Reconciled {
         make(etcd, now, id);
         return Reconciled::Made;
     }
+    etcd.upgrading &= owned != etcd.replicas;
     Reconciled::Nothing
 }
 

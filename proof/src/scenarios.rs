@@ -75,7 +75,8 @@ const LATER: i64 = NOW + 300 * DAY;
 /// A lead and a window ahead, less a second: the first rollout of etcd begins now.
 const DUE: i64 = NOW + (DAYS + 1) * DAY - 1;
 
-const CALM: Budget = Budget { crashes: 0, looks_of_second: 0, steps: 6, upgrades: 0, kills: 0 };
+const CALM: Budget =
+    Budget { crashes: 0, looks_of_second: 0, steps: 6, upgrades: 0, kills: 0, stale: 0 };
 const CRASH: Budget = Budget { crashes: 1, ..CALM };
 const KILL: Budget = Budget { kills: 1, ..CALM };
 
@@ -88,6 +89,11 @@ pub fn sound() -> Vec<Scenario> {
         scenario("etcd is due, and we crash twice", etcd(), Budget { crashes: 2, ..CALM }),
         scenario("etcd is due, and another leads", etcd(), Budget { looks_of_second: 1, ..CALM }),
         scenario("etcd is due, and its controller is killed", etcd(), Budget { kills: 1, ..CRASH }),
+        scenario(
+            "etcd is due, and its controller sees no mark yet",
+            etcd(),
+            Budget { stale: 2, ..CALM },
+        ),
         scenario("etcd is due, and a person rolls", etcd(), Budget { upgrades: 1, ..CALM }),
         scenario("one member is due, its controller is killed", at_rest(1, DUE, DUE, LATER), KILL),
         scenario("one of two is due, its controller is killed", one_is_new(), KILL),
@@ -206,10 +212,11 @@ fn blind_to_unrest(facts: &mut Facts) {
 fn blind_to_missing_marks(facts: &mut Facts) {
     let Some(etcd) = &mut facts.etcd else { return };
     let Some(intent) = etcd.intent.clone().filter(|intent| intent.closed.is_none()) else { return };
-    let is_meant = |machine: &EtcdMachineFacts| machine.owned && intent.uids.contains(&machine.uid);
+    let is_meant =
+        |machine: &EtcdMachineFacts| machine.owned && intent.machines.contains(&machine.name);
     let meant = etcd.machines.iter().filter(|machine| is_meant(machine));
     let has_begun = meant.clone().any(|machine| machine.mark.is_some());
-    if has_begun || meant.count() < intent.uids.len() {
+    if has_begun || meant.count() < intent.machines.len() {
         for machine in etcd.machines.iter_mut().filter(|machine| is_meant(machine)) {
             machine.mark = Some(intent.id.clone());
         }

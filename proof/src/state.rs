@@ -21,6 +21,8 @@ pub struct Budget {
     pub upgrades: u8,
     /// Crashes of etcdadm-controller between letting go of a Machine and writing that down.
     pub kills: u8,
+    /// Looks of etcdadm-controller that come before the marks have reached its cache.
+    pub stale: u8,
 }
 
 /// What a search goes through.
@@ -58,6 +60,8 @@ pub enum Event {
     Etcd,
     /// The same, and it is killed before it writes its own status.
     EtcdKilled,
+    /// The same with a cache that has no marks yet.
+    EtcdBeforeMarks,
     /// KubeadmControlPlane's controller reconciles.
     ControlPlane,
     /// A machine is up.
@@ -106,6 +110,10 @@ impl State {
         }
         if self.left.kills > 0 {
             events.push(Event::EtcdKilled);
+        }
+        let nudged = |etcd: &Etcd| etcd.nudge.as_ref().is_some_and(|(_, at)| *at == self.world.now);
+        if self.left.stale > 0 && self.world.etcd.as_ref().is_some_and(nudged) {
+            events.push(Event::EtcdBeforeMarks);
         }
         // Marks that are written take effect within milliseconds; a person is not that fast.
         let mut etcd = self.world.etcd.iter().flat_map(Etcd::owned);
@@ -161,6 +169,10 @@ impl State {
             Event::EtcdKilled => {
                 next.left.kills -= 1;
                 effect = killed(&mut next.world);
+            }
+            Event::EtcdBeforeMarks => {
+                next.left.stale -= 1;
+                etcd_controller::reconcile_before_marks(&mut next.world);
             }
             Event::ControlPlane => {
                 control_plane_controller::reconcile(&mut next.world);

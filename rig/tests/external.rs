@@ -76,7 +76,7 @@ fn one_machine_of_etcd_that_is_due_has_all_of_it_and_the_control_plane_rolled_on
     let _controller = opted_in(&rig, &spans, &[]);
     let intent = both_are_rolled_once(&rig, &made);
     assert_eq!(intent["cause"], "machine-due");
-    assert_eq!(intent["uids"].as_array().unwrap().len(), 3);
+    assert_eq!(intent["machines"].as_array().unwrap().len(), 3);
     let start = due - time::Duration::days(7) - time::Duration::seconds(spans.get("lead"));
     assert!(intent["at"].as_str() >= Some(rfc3339(start).as_str()), "{intent} is too early");
     assert_ne!(rig.client_certificate(), before);

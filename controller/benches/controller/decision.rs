@@ -46,7 +46,6 @@ fn facts() -> Facts {
         report: NodeReport::Of(report()),
     });
     let etcd = names("etcd").map(|name| EtcdMachine {
-        uid: name.clone(),
         name,
         born: day(-300),
         deleting: false,

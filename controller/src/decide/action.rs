@@ -198,8 +198,8 @@ impl fmt::Display for Action {
             Self::RecordIntent(Intent { id, closed: Some(_), .. }) => {
                 write!(f, "close the rollout {id} of etcd")
             }
-            Self::RecordIntent(Intent { id, uids, cause, .. }) => {
-                write!(f, "roll the {} machines of etcd ({cause}), as {id}", uids.len())
+            Self::RecordIntent(Intent { id, machines, cause, .. }) => {
+                write!(f, "roll the {} machines of etcd ({cause}), as {id}", machines.len())
             }
             Self::Mark { machine, id } => {
                 write!(f, "mark the EtcdadmConfig of {machine} for the rollout {id}")

@@ -65,7 +65,7 @@ impl Case<'_> {
         let intent = Intent {
             id: format!("{:x}", self.now.unix()),
             cause,
-            uids: self.replaced_by_a_start(etcd, start.deadline),
+            machines: self.replaced_by_a_start(etcd, start.deadline),
             secret_not_after: etcd.secret.as_ref().map(|secret| secret.not_after),
             at: self.now,
             closed: None,
@@ -84,12 +84,12 @@ impl Case<'_> {
             let date = self.date(machine);
             machine.born > self.ago(align) && date > Some(after(deadline, align))
         };
-        let uids = |fresh| {
+        let names = |fresh| {
             let owned = etcd.owned().filter(move |machine| fresh || !is_fresh(machine));
-            owned.map(|machine| machine.uid.clone()).collect()
+            owned.map(|machine| machine.name.clone()).collect()
         };
-        let old: Vec<_> = uids(false);
-        if old.is_empty() { uids(true) } else { old }
+        let old: Vec<_> = names(false);
+        if old.is_empty() { names(true) } else { old }
     }
 
     /// Why a start that is due has to wait.
@@ -127,8 +127,8 @@ impl Case<'_> {
             return;
         }
         let left: Vec<_> =
-            etcd.owned().filter(|machine| intent.uids.contains(&machine.uid)).collect();
-        if left.len() == intent.uids.len() {
+            etcd.owned().filter(|machine| intent.machines.contains(&machine.name)).collect();
+        if left.len() == intent.machines.len() {
             self.before_effect(etcd, control_plane, intent, &left, decision, gate);
         } else {
             self.after_effect(etcd, control_plane, intent, &left, decision);
@@ -184,13 +184,14 @@ impl Case<'_> {
         decision: &mut Decision,
     ) {
         self.note_progress(etcd, intent, decision);
-        let unmarked = |uid: &String| {
+        let unmarked = |name: &String| {
             left.iter()
-                .any(|machine| machine.uid == *uid && machine.mark.as_ref() != Some(&intent.id))
+                .any(|machine| machine.name == *name && machine.mark.as_ref() != Some(&intent.id))
         };
-        let uids: Vec<_> = intent.uids.iter().filter(|uid| !unmarked(uid)).cloned().collect();
-        if uids.len() < intent.uids.len() {
-            let shrunk = Intent { uids, ..intent.clone() };
+        let machines: Vec<_> =
+            intent.machines.iter().filter(|name| !unmarked(name)).cloned().collect();
+        if machines.len() < intent.machines.len() {
+            let shrunk = Intent { machines, ..intent.clone() };
             decision.act(Action::RecordIntent(shrunk), Reason::RolloutBegun);
             return;
         }
@@ -225,7 +226,7 @@ impl Case<'_> {
 
     /// Notes whether it goes on, or no machine has made progress for too long.
     fn note_progress(&self, etcd: &EtcdCluster, intent: &Intent, decision: &mut Decision) {
-        let new = etcd.machines.iter().filter(|machine| !intent.uids.contains(&machine.uid));
+        let new = etcd.machines.iter().filter(|machine| !intent.machines.contains(&machine.name));
         let progress = new.map(|machine| machine.born).chain([intent.at]).max();
         let stuck = progress < Some(self.ago(self.parameters.stuck));
         let acknowledged = self.facts.cluster.acknowledged.as_ref() == Some(&intent.id);

@@ -76,7 +76,6 @@ fn etcd_machine(name: &str) -> EtcdMachine {
     report.observed_at = hours(0);
     EtcdMachine {
         name: name.to_owned(),
-        uid: format!("uid-{name}"),
         born: day(-265),
         deleting: false,
         owned: true,

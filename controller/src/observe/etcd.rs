@@ -105,7 +105,6 @@ impl Reading<'_> {
             let born = born(object, None);
             gathered.targets.born.insert(name.clone(), born);
             machines.push(EtcdMachine {
-                uid: object.uid().unwrap_or_default(),
                 born,
                 deleting: is_deleting(object),
                 owned: is_owned_by(object, "EtcdadmCluster", &etcd.name_any()),

@@ -27,7 +27,7 @@ fn intent() -> Intent {
     Intent {
         id: format!("{:x}", NOW.unix()),
         cause: Cause::MachineDue,
-        uids: ["uid-etcd-1", "uid-etcd-2", "uid-etcd-3"].map(str::to_owned).to_vec(),
+        machines: ["etcd-1", "etcd-2", "etcd-3"].map(str::to_owned).to_vec(),
         secret_not_after: Some(day(100)),
         at: NOW,
         closed: None,
@@ -229,7 +229,7 @@ fn e10_an_etcd_of_one_machine_is_not_rolled_unless_somebody_allows_it() {
 fn e6_all_machines_are_replaced_together_but_for_those_that_were_just_made() {
     let mut facts = due();
     let replaced = |facts: &Facts| match actions(&decided(facts)).as_slice() {
-        [.., Action::RecordIntent(Intent { uids, .. })] => uids.clone(),
+        [.., Action::RecordIntent(Intent { machines, .. })] => machines.clone(),
         other => panic!("{other:?}"),
     };
     let renew = |facts: &mut Facts, born| {
@@ -240,9 +240,9 @@ fn e6_all_machines_are_replaced_together_but_for_those_that_were_just_made() {
         machine.published = Published::Ours(ok(330));
     };
     renew(&mut facts, day(-61));
-    assert_eq!(replaced(&facts), ["uid-etcd-1", "uid-etcd-2", "uid-etcd-3"]);
+    assert_eq!(replaced(&facts), ["etcd-1", "etcd-2", "etcd-3"]);
     renew(&mut facts, day(-59));
-    assert_eq!(replaced(&facts), ["uid-etcd-2", "uid-etcd-3"]);
+    assert_eq!(replaced(&facts), ["etcd-2", "etcd-3"]);
 }
 
 #[test]
@@ -310,8 +310,8 @@ fn g1_nothing_is_written_while_etcdadm_controller_is_paused() {
 fn e7_once_one_is_let_go_of_what_is_not_marked_is_no_part_of_it() {
     let mut facts = begun(2);
     etcd(&mut facts).machines[0].owned = false;
-    let uids = vec!["uid-etcd-1".to_owned(), "uid-etcd-2".to_owned()];
-    assert_eq!(of_etcd(&decided(&facts)), [Action::RecordIntent(Intent { uids, ..intent() })]);
+    let machines = vec!["etcd-1".to_owned(), "etcd-2".to_owned()];
+    assert_eq!(of_etcd(&decided(&facts)), [Action::RecordIntent(Intent { machines, ..intent() })]);
 }
 
 #[test]

@@ -118,7 +118,6 @@ fn any_etcd_machine() -> impl Strategy<Value = EtcdMachine> {
     (born, seldom(), usually(), mark, published(), heard, option::of(date())).prop_map(
         |(born, deleting, owned, mark, published, report, served)| EtcdMachine {
             name: String::new(),
-            uid: String::new(),
             born: day(born),
             deleting,
             owned,
@@ -132,17 +131,16 @@ fn any_etcd_machine() -> impl Strategy<Value = EtcdMachine> {
 
 fn any_intent() -> impl Strategy<Value = Intent> {
     let cause = select(vec![Cause::MachineDue, Cause::SecretDue, Cause::Joined]);
-    let uids = vec(select(vec!["uid-0", "uid-1", "uid-2", "uid-9"]), 0..4);
-    (cause, uids, option::of(date()), select(vec![-48, -3, -1, 0]), option::of(date())).prop_map(
-        |(cause, uids, secret_not_after, at, closed)| Intent {
+    let machines = vec(select(vec!["etcd-0", "etcd-1", "etcd-2", "etcd-9"]), 0..4);
+    (cause, machines, option::of(date()), select(vec![-48, -3, -1, 0]), option::of(date()))
+        .prop_map(|(cause, machines, secret_not_after, at, closed)| Intent {
             id: "begun".to_owned(),
             cause,
-            uids: uids.into_iter().map(str::to_owned).collect(),
+            machines: machines.into_iter().map(str::to_owned).collect(),
             secret_not_after,
             at: hours(at),
             closed,
-        },
-    )
+        })
 }
 
 fn any_etcd() -> impl Strategy<Value = EtcdCluster> {
@@ -176,7 +174,7 @@ fn any_etcd() -> impl Strategy<Value = EtcdCluster> {
     (flags, own, controller, machines).prop_map(
         |(flags, (ready, nudge, intent, pairs, secret), controller, mut machines)| {
             for (n, machine) in machines.iter_mut().enumerate() {
-                (machine.name, machine.uid) = (format!("etcd-{n}"), format!("uid-{n}"));
+                machine.name = format!("etcd-{n}");
             }
             let [deleting, paused, upgrade_complete, upgrading, skipped_health_checks] = flags;
             EtcdCluster {
