@@ -12,6 +12,7 @@ mod flood;
 mod hosts;
 mod http;
 mod kube_apiserver;
+mod kubeadm;
 mod memory;
 mod metrics;
 mod modules;

@@ -22,6 +22,7 @@ pub mod etcd_member;
 pub mod etcd_pki;
 pub mod faulty_proxy;
 pub mod kubeadm;
+pub mod kubeadm_program;
 pub mod kubeconfig;
 mod http;
 pub mod https;
