@@ -6,6 +6,7 @@
 mod activation;
 mod command_line;
 mod documents;
+mod etcdadm;
 mod faults;
 mod files;
 mod flood;
