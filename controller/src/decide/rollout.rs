@@ -209,7 +209,7 @@ impl Case<'_> {
             return;
         }
         if etcd.upgrading && of_intent(etcd, intent).is_some() {
-            // The same crash, and it does not know that it was upgrading: KCP would wait for ever.
+            // The same crash; before v1.0.17 it does not know that it was upgrading, and KCP waits for ever.
             decision.act(Action::TakeBackNudge, Reason::RolloutBegun);
             return;
         }
