@@ -14,6 +14,7 @@ mod hosts;
 mod http;
 mod kube_apiserver;
 mod kubeadm;
+mod kubelet;
 mod memory;
 mod metrics;
 mod modules;

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
 use time::OffsetDateTime;
 
@@ -69,6 +69,20 @@ impl Authority {
         params.not_before = rcgen::date_time_ymd(2000, 1, 1);
         params.not_after = rcgen::date_time_ymd(year, 1, 1);
         self.sign(&params)
+    }
+
+    /// What is asked for, for a client, between these two; as PEM.
+    pub fn sign_request(
+        &self,
+        request: &str,
+        not_before: OffsetDateTime,
+        not_after: OffsetDateTime,
+    ) -> String {
+        let mut request = CertificateSigningRequestParams::from_pem(request).unwrap();
+        request.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        request.params.not_before = not_before;
+        request.params.not_after = not_after;
+        request.signed_by(&self.0).unwrap().pem()
     }
 
     pub fn sign(&self, params: &CertificateParams) -> Pair {

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +19,10 @@ use crate::https::{Answerer, Ask};
 use crate::kubeconfig::kubeconfig;
 use crate::kubelet::{self, rotate};
 use crate::server::Server;
-use crate::wait::wait_for;
+use crate::wait::{wait_for, wait_up_to};
+
+/// What the API server may take until it is ready, on a machine that has much else to do.
+const BOOT: Duration = Duration::from_mins(1);
 
 /// A cluster that is only its API server.
 pub struct Cluster {
@@ -113,7 +117,7 @@ impl Cluster {
             _etcd: etcd,
             _directory: directory,
         };
-        wait_for("a ready API server", || {
+        wait_up_to(BOOT, "a ready API server", || {
             if cluster.server.ended() {
                 // Somebody else was given the port in the meantime.
                 assert!(cluster.server.log().contains("address already in use"));
@@ -128,8 +132,17 @@ impl Cluster {
 
     /// A kubeconfig of an administrator, with everything embedded.
     pub fn admin_kubeconfig(&self) -> String {
+        self.kubeconfig_with(&self.admin)
+    }
+
+    /// A kubeconfig of a user in this group, with everything embedded.
+    pub fn kubeconfig_of(&self, group: &str, name: &str) -> String {
+        self.kubeconfig_with(&self.authority.member(group, name, 2100))
+    }
+
+    fn kubeconfig_with(&self, pair: &Pair) -> String {
         let data = |text: &str| STANDARD.encode(text);
-        let (certificate, key) = (data(&self.admin.certificate), data(&self.admin.key));
+        let (certificate, key) = (data(&pair.certificate), data(&pair.key));
         self.kubeconfig(&format!("client-certificate-data: {certificate}, client-key-data: {key}"))
     }
 

@@ -28,6 +28,7 @@ pub mod kubeconfig;
 mod http;
 pub mod https;
 pub mod kubelet;
+pub mod kubelet_program;
 pub mod network;
 pub mod observed;
 mod reserved_address;
