@@ -1,8 +1,11 @@
 //! expiryd-controller at work, with spans of seconds.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::{Value, from_str};
 use testkit::cluster_api::NAMESPACE;
 use testkit::{Server, program};
 
@@ -45,20 +48,51 @@ impl Spans {
 pub struct Controller(Server);
 
 impl Controller {
-    pub(crate) fn start(kubeconfig: &Path, folder: &Path, spans: &Spans, flags: &[&str]) -> Self {
+    /// The instance of this name, which is its log's as well.
+    pub(crate) fn start(
+        name: &str,
+        kubeconfig: &Path,
+        folder: &Path,
+        spans: &Spans,
+        flags: &[&str],
+    ) -> Self {
         let mut command = Command::new(program("expiryd-controller"));
         command.arg("run").arg("--kubeconfig").arg(kubeconfig);
         command.args(["--sync-period", "1s", "--leader-elect-namespace", NAMESPACE]);
         for (name, seconds) in &spans.0 {
             command.arg(format!("--{name}-seconds={seconds}"));
         }
-        command.args(flags).env("HOSTNAME", "controller-1");
-        Self(Server::start("expiryd-controller", command, folder))
+        command.args(flags).env("HOSTNAME", name);
+        Self(Server::start(name, command, folder))
+    }
+
+    /// As `kill -9` does it; its log stays.
+    pub fn kill(&mut self) {
+        self.0.kill();
     }
 
     /// What it has logged.
     pub fn log(&self) -> String {
         self.0.log()
+    }
+
+    /// How many writes it has made whose description has these words.
+    pub fn writes(&self, what: &str) -> usize {
+        let log = self.log();
+        log.lines().filter(|line| line.contains("INFO done: ") && line.contains(what)).count()
+    }
+
+    /// What it says of the clusters at its usual address; null while it says nothing.
+    pub fn clusters(&self) -> Value {
+        let answer = || {
+            let mut stream = TcpStream::connect("127.0.0.1:9799").ok()?;
+            stream.write_all(b"GET /clusters HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).ok()?;
+            let (_, body) = answer.split_once("\r\n\r\n")?;
+            from_str::<Value>(body).ok()
+        };
+        answer().unwrap_or_default()["clusters"].clone()
     }
 
     /// Whether it has ended.

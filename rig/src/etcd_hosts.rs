@@ -14,6 +14,7 @@ use testkit::cluster::Cluster;
 use testkit::cluster_api::Management;
 use testkit::dates::usual;
 use testkit::etcd_member::Member;
+use testkit::lying_agent::Lie;
 use testkit::network::machine;
 use time::OffsetDateTime;
 
@@ -34,19 +35,23 @@ struct Shared {
     etcd: PathBuf,
     /// When the certificates end of the first machines, in the order in which they boot.
     ends: Vec<OffsetDateTime>,
+    /// What the agents say in the place of the truth, machine by machine and then from the first again.
+    lies: Vec<Lie>,
     members: Mutex<BTreeMap<String, Member>>,
 }
 
 impl EtcdHosts {
-    /// The certificates of the first machines end then, and those of all others when they usually do.
+    /// The certificates of the first machines end then, and those of all others when they usually do. Where there
+    /// are lies, the agents say these.
     pub(crate) fn start(
         cluster: Arc<Cluster>,
         authority: Authority,
         etcd: PathBuf,
         ends: Vec<OffsetDateTime>,
+        lies: Vec<Lie>,
     ) -> Self {
         let members = Mutex::default();
-        let shared = Arc::new(Shared { cluster, authority, etcd, ends, members });
+        let shared = Arc::new(Shared { cluster, authority, etcd, ends, lies, members });
         let working = Arc::clone(&shared);
         let mut booted = 0;
         let worker = Worker::every(PERIOD, move || working.look(&mut booted));
@@ -92,11 +97,16 @@ impl Shared {
                 continue;
             }
             let ends = self.ends.get(usize::from(*booted)).copied().unwrap_or_else(usual);
+            let lie = self.lies.iter().cycle().nth(usize::from(*booted)).copied();
             *booted += 1;
             let address = machine(*booted);
             let others: Vec<_> =
                 self.members.lock().unwrap().values().map(|m| m.address.clone()).collect();
-            let member = Member::join(&self.etcd, &self.authority, &name, &address, ends, &others);
+            let mut member =
+                Member::join(&self.etcd, &self.authority, &name, &address, ends, &others);
+            if let Some(lie) = lie {
+                member.lie(lie);
+            }
             self.members.lock().unwrap().insert(name.clone(), member);
             report(management, &name, &address);
         }

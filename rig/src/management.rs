@@ -1,8 +1,9 @@
 //! A management cluster with everything in it that EKS Anywhere puts there to make clusters.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tempfile::TempDir;
 use testkit::authority::Authority;
 use testkit::cluster::{Cluster, assets};
 use testkit::cluster_api::{Management, NAMESPACE};
+use testkit::lying_agent::Lie;
 use testkit::{Server, wait_for, wait_up_to};
 use time::OffsetDateTime;
 
@@ -60,15 +62,17 @@ pub struct Ends {
     pub control_plane: Vec<OffsetDateTime>,
     /// The client pair of etcdadm-controller.
     pub client_pair: Option<OffsetDateTime>,
+    /// What the agents of etcd's machines say in the place of the truth.
+    pub lies: Vec<Lie>,
 }
 
 /// Everything, ended with this: first what acts, then what is acted on.
 pub struct Rig {
     /// What has happened.
     pub timeline: Timeline,
-    etcd_controller: Option<EtcdController>,
-    _managers: Vec<Server>,
-    cluster: Arc<Cluster>,
+    pub(crate) etcd_controller: Option<EtcdController>,
+    pub(crate) managers: Mutex<BTreeMap<&'static str, Server>>,
+    pub(crate) cluster: Arc<Cluster>,
     kubeconfig: PathBuf,
     etcd: PathBuf,
     folder: TempDir,
@@ -93,7 +97,8 @@ impl Rig {
         let managers = Arc::new(managers);
         let mut servers = managers.cluster_api();
         let etcd_controller = external.then(|| {
-            servers.push(managers.etcdadm_bootstrap_provider(cluster.port));
+            let provider = managers.etcdadm_bootstrap_provider(cluster.port);
+            servers.insert("etcdadm-bootstrap-provider", provider);
             EtcdController::start(Arc::clone(&cluster), Arc::clone(&managers))
         });
         let timeline = Timeline::start(Arc::clone(&cluster), etcd.kinds());
@@ -101,7 +106,7 @@ impl Rig {
         Some(Self {
             timeline,
             etcd_controller,
-            _managers: servers,
+            managers: Mutex::new(servers),
             cluster,
             kubeconfig,
             etcd,
@@ -134,7 +139,8 @@ impl Rig {
             self.secret(name, &pair);
         }
         let etcd = self.etcd.clone();
-        let hosts = EtcdHosts::start(Arc::clone(&self.cluster), authority, etcd, ends.etcd);
+        let cluster = Arc::clone(&self.cluster);
+        let hosts = EtcdHosts::start(cluster, authority, etcd, ends.etcd, ends.lies);
         self.create(objects::external(CLUSTER));
         if let Some(end) = ends.client_pair {
             wait_for("the client pair of etcdadm-controller", || self.client_certificate());
@@ -237,14 +243,13 @@ impl Rig {
 
     /// Starts our controller.
     pub fn controller(&self, spans: &Spans, flags: &[&str]) -> Controller {
-        self.timeline.act("started expiryd-controller");
-        Controller::start(&self.kubeconfig, self.folder.path(), spans, flags)
+        self.instance("expiryd-controller", spans, flags)
     }
 
-    /// Ends etcdadm-controller as a crash does, and starts it anew.
-    pub fn crash_etcd_controller(&self) {
-        self.timeline.act("etcdadm-controller crashed");
-        self.etcd_controller.as_ref().unwrap().crash();
+    /// Starts one of several instances of our controller.
+    pub fn instance(&self, name: &str, spans: &Spans, flags: &[&str]) -> Controller {
+        self.timeline.act(&format!("started {name}"));
+        Controller::start(name, &self.kubeconfig, self.folder.path(), spans, flags)
     }
 
     /// How often etcdadm-controller was started.

@@ -1,5 +1,6 @@
 //! The managers as processes, each ready before the next thing is done.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,9 +48,9 @@ impl Managers {
         command
     }
 
-    /// Starts Cluster API's.
-    pub(crate) fn cluster_api(&self) -> Vec<Server> {
-        CLUSTER_API.map(|(name, number)| self.cluster_api_manager(name, number)).into()
+    /// Starts Cluster API's, by their names.
+    pub(crate) fn cluster_api(&self) -> BTreeMap<&'static str, Server> {
+        CLUSTER_API.map(|(name, number)| (name, self.cluster_api_manager(name, number))).into()
     }
 
     fn cluster_api_manager(&self, name: &str, number: u16) -> Server {

@@ -17,6 +17,7 @@ use testkit::kubelet::{AT_ONCE, kubeconfig, rotate};
 use testkit::{Agent, Host};
 use time::OffsetDateTime;
 
+use crate::fake_etcd::keep_a_leader;
 use crate::worker::Worker;
 
 /// How often it looks.
@@ -67,6 +68,9 @@ impl NodeAgents {
 
 impl Shared {
     fn look(&self, started: &mut usize) {
+        if self.external {
+            let _ = keep_a_leader(Management(&self.cluster), &self.name);
+        }
         let machines = Management(&self.cluster).list("Machine");
         let node = |machine: &Value| {
             let of = &machine["metadata"]["labels"];

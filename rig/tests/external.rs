@@ -53,12 +53,21 @@ pub(crate) fn are_replaced(rig: &Rig, etcd: bool, made: &Made) -> bool {
 
 /// Waits until all is replaced, of both kinds, and the rollout is closed; then that nothing follows.
 pub(crate) fn both_are_rolled_once(rig: &Rig, made: &Made) -> Value {
+    both_are_rolled_once_and_stay_so_for(QUIET, rig, made)
+}
+
+/// The same with another time in which nothing follows.
+pub(crate) fn both_are_rolled_once_and_stay_so_for(
+    quiet: Duration,
+    rig: &Rig,
+    made: &Made,
+) -> Value {
     let intent = wait_up_to(ROLLED, "both to be replaced, and the end of the rollout", || {
         let intent = intent(rig).filter(|intent| intent["closed"].is_string())?;
         (are_replaced(rig, false, made) && are_replaced(rig, true, made)).then_some(intent)
     });
     rig.timeline.act("all are replaced; now it has to be quiet");
-    thread::sleep(QUIET);
+    thread::sleep(quiet);
     assert_eq!(rig.timeline.etcd_machines(), 6, "Machines of etcd");
     assert_eq!(rig.timeline.control_plane_machines(), 6, "Machines of the control plane");
     assert_eq!(made.hosts.running().len(), 3);
@@ -121,7 +130,7 @@ fn where_both_are_due_at_once_the_control_plane_is_rolled_once() {
     let Some(rig) = Rig::start(Etcd::External) else { return };
     let spans = Spans::default();
     let due = in_days(7, spans.get("lead") + UNTIL_DUE);
-    let ends = Ends { etcd: vec![due; 3], control_plane: vec![due; 3], client_pair: None };
+    let ends = Ends { etcd: vec![due; 3], control_plane: vec![due; 3], ..Ends::default() };
     let made = made(&rig, ends);
     let _controller = opted_in(&rig, &spans, &[]);
     both_are_rolled_once(&rig, &made);

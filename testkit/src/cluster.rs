@@ -5,6 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
@@ -21,8 +22,8 @@ use crate::kubelet::{self, rotate};
 use crate::server::Server;
 use crate::wait::{wait_for, wait_up_to};
 
-/// What the API server may take until it is ready, on a machine that has much else to do.
-const BOOT: Duration = Duration::from_mins(1);
+/// How long an API server may take to start, or be away while somebody works with it.
+pub(crate) const AWAY: Duration = Duration::from_mins(2);
 
 /// A cluster that is only its API server.
 pub struct Cluster {
@@ -32,7 +33,7 @@ pub struct Cluster {
     pub cluster_api: &'static str,
     admin: Pair,
     // Stopped before the etcd that it talks to.
-    server: Server,
+    server: Mutex<Server>,
     _etcd: Server,
     _directory: TempDir,
 }
@@ -113,21 +114,40 @@ impl Cluster {
             authority,
             cluster_api: CLUSTER_API,
             admin,
-            server,
+            server: Mutex::new(server),
             _etcd: etcd,
             _directory: directory,
         };
-        wait_up_to(BOOT, "a ready API server", || {
-            if cluster.server.ended() {
+        wait_up_to(AWAY, "a ready API server", || {
+            if cluster.server().ended() {
                 // Somebody else was given the port in the meantime.
-                assert!(cluster.server.log().contains("address already in use"));
+                assert!(cluster.server().log().contains("address already in use"));
                 cluster.port = free_port();
-                cluster.server = serve(cluster.port);
+                cluster.server = Mutex::new(serve(cluster.port));
             }
-            let (status, _) = cluster.ask("GET", "/readyz", &Value::Null)?;
-            (status == 200).then_some(())
+            cluster.is_ready()
         });
         cluster
+    }
+
+    fn server(&self) -> MutexGuard<'_, Server> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_ready(&self) -> Option<()> {
+        let (status, _) = self.ask("GET", "/readyz", &Value::Null)?;
+        (status == 200).then_some(())
+    }
+
+    /// Ends the API server as a crash does; what it has stored stays.
+    pub fn stop(&self) {
+        self.server().kill();
+    }
+
+    /// Starts it again, and waits until it is ready.
+    pub fn start_again(&self) {
+        self.server().start_again();
+        wait_up_to(AWAY, "the API server again", || self.is_ready());
     }
 
     /// A kubeconfig of an administrator, with everything embedded.

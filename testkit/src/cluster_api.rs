@@ -5,8 +5,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::cluster::{As, Cluster};
-use crate::wait::wait_for;
+use crate::cluster::{AWAY, As, Cluster};
+use crate::wait::{wait_for, wait_up_to};
 
 /// The namespace of all of it, as EKS Anywhere has it.
 pub const NAMESPACE: &str = "eksa-system";
@@ -134,7 +134,7 @@ impl Management<'_> {
     /// All of a kind as they are now.
     pub fn list(&self, kind: &str) -> Vec<Value> {
         let path = self.path(kind);
-        let (_, list) = wait_for(kind, || {
+        let (_, list) = wait_up_to(AWAY, kind, || {
             self.0.ask("GET", &path, &Value::Null).filter(|(status, _)| *status == 200)
         });
         list["items"].as_array().cloned().unwrap_or_default()
@@ -143,7 +143,7 @@ impl Management<'_> {
     /// An object as it is now.
     pub fn get(&self, kind: &str, name: &str) -> Value {
         let path = format!("{}/{name}", self.path(kind));
-        wait_for(kind, || self.0.ask("GET", &path, &Value::Null)).1
+        wait_up_to(AWAY, kind, || self.0.ask("GET", &path, &Value::Null).filter(is_answer)).1
     }
 
     /// Merges this into an object.
@@ -166,8 +166,9 @@ impl Management<'_> {
 
     /// Merges this into whatever is there.
     pub fn merge(&self, path: &str, patch: &Value) -> Value {
-        let (status, object) =
-            wait_for(path, || self.0.ask_as(&As::Admin, "PATCH", path, MERGE, patch));
+        let (status, object) = wait_up_to(AWAY, path, || {
+            self.0.ask_as(&As::Admin, "PATCH", path, MERGE, patch).filter(is_answer)
+        });
         assert_eq!(status, 200, "{object}");
         object
     }
@@ -204,6 +205,11 @@ impl Management<'_> {
     pub fn annotations(&self, machine: &str) -> Value {
         self.get("Machine", machine)["metadata"]["annotations"].clone()
     }
+}
+
+/// One that has just been started refuses until it knows what it serves.
+const fn is_answer((status, _): &(u16, Value)) -> bool {
+    *status < 500
 }
 
 /// As a Secret has its fields.

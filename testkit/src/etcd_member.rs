@@ -9,6 +9,7 @@ use crate::agent::Agent;
 use crate::authority::{Authority, Pair};
 use crate::host::{Host, expiryd};
 use crate::https::{Answerer, Ask};
+use crate::lying_agent::{Lie, LyingAgent};
 use crate::server::Server;
 use crate::wait::wait_up_to;
 use serde_json::{Value, json};
@@ -26,6 +27,7 @@ pub struct Member {
     authority: String,
     etcd: Server,
     agent: Option<Agent>,
+    liar: Option<LyingAgent>,
 }
 
 impl Member {
@@ -75,6 +77,7 @@ impl Member {
             authority: authority.pem(),
             etcd: start(etcd, &host, name, address, &initial, !others.is_empty()),
             agent: Some(agent(&host, address)),
+            liar: None,
             host,
         }
     }
@@ -99,6 +102,12 @@ impl Member {
     /// Ends the agent, as somebody who stops its unit.
     pub fn stop_agent(&mut self) {
         self.agent = None;
+    }
+
+    /// Has something in the agent's place that says this.
+    pub fn lie(&mut self, lie: Lie) {
+        self.stop_agent();
+        self.liar = Some(LyingAgent::start(&self.host, &self.address, lie));
     }
 
     /// Ends etcd.

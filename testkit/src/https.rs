@@ -54,8 +54,10 @@ impl Answerer<'_> {
         let token = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let head = format!(
-            "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: {content_type}\r\n\
+            "{method} {path} HTTP/1.0\r\nHost: {}:{}\r\nContent-Type: {content_type}\r\n\
              {}Content-Length: {}\r\n\r\n{body}",
+            self.name,
+            self.address.1,
             token.unwrap_or_default(),
             body.len()
         );

@@ -29,6 +29,7 @@ mod http;
 pub mod https;
 pub mod kubelet;
 pub mod kubelet_program;
+pub mod lying_agent;
 pub mod network;
 pub mod observed;
 mod reserved_address;

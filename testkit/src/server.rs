@@ -8,6 +8,7 @@ use std::thread;
 /// Ended with this; a test that fails shows the end of its log.
 pub struct Server {
     name: String,
+    command: Command,
     child: Child,
     log: PathBuf,
 }
@@ -18,9 +19,14 @@ impl Server {
         let log = folder.join(format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log).unwrap();
         command.stdout(output.try_clone().unwrap()).stderr(output);
-        let program = command.get_program().display().to_string();
-        let child = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
-        Self { name: name.to_owned(), child, log }
+        let child = spawn(&mut command);
+        Self { name: name.to_owned(), command, child, log }
+    }
+
+    /// Starts the same again once it has ended; its log goes on.
+    pub fn start_again(&mut self) {
+        self.kill();
+        self.child = spawn(&mut self.command);
     }
 
     pub fn pid(&self) -> u32 {
@@ -40,6 +46,11 @@ impl Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(command: &mut Command) -> Child {
+    let program = command.get_program().display().to_string();
+    command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 
 impl Drop for Server {

@@ -1,0 +1,61 @@
+//! What somebody does to etcd's objects with kubectl, without our controller.
+
+use serde_json::{Value, json};
+
+use crate::management::{CLUSTER, Rig};
+
+/// A Machine of etcd, as far as a test asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdMachine {
+    /// Its name.
+    pub name: String,
+    /// Whether etcdadm-controller has not let go of it.
+    pub owned: bool,
+    /// Where its member is, once it has one.
+    pub address: Option<String>,
+    config: String,
+}
+
+impl Rig {
+    /// The Machines of etcd that are there now.
+    pub fn etcd_members(&self) -> Vec<EtcdMachine> {
+        let machines = self.management().list("Machine").into_iter().filter(|machine| {
+            machine["metadata"]["labels"]["cluster.x-k8s.io/etcd-cluster"].is_string()
+        });
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let machines = machines.map(|machine| EtcdMachine {
+            name: text(&machine["metadata"]["name"]),
+            owned: machine["metadata"]["ownerReferences"][0]["kind"] == "EtcdadmCluster",
+            address: machine["status"]["addresses"][0]["address"].as_str().map(str::to_owned),
+            config: text(&machine["spec"]["bootstrap"]["configRef"]["name"]),
+        });
+        machines.collect()
+    }
+
+    /// Has etcdadm-controller replace every member that is its own, as our controller does it: a mark on each
+    /// EtcdadmConfig, then a nudge. Nothing is looked at before.
+    pub fn roll_etcd(&self, id: &str) {
+        for machine in self.etcd_members().iter().filter(|machine| machine.owned) {
+            let mark = json!({ "spec": { "postEtcdadmCommands": [format!(": rig {id}")] } });
+            self.management().patch("EtcdadmConfig", &machine.config, &mark);
+        }
+        self.annotate_etcd("expiryd.dev/rig-nudge", id);
+        self.timeline.act(&format!("began the rollout {id} of etcd by hand"));
+    }
+
+    /// Sets an annotation of the EtcdadmCluster.
+    pub fn annotate_etcd(&self, key: &str, value: &str) {
+        self.timeline.act(&format!("annotated the EtcdadmCluster {key}={value}"));
+        let patch = json!({ "metadata": { "annotations": { key: value } } });
+        self.management().patch("EtcdadmCluster", &format!("{CLUSTER}-etcd"), &patch);
+    }
+
+    /// The endpoints of etcd that the control plane has.
+    pub fn etcd_endpoints(&self) -> Vec<String> {
+        let control_plane = self.control_plane();
+        let configuration = &control_plane["spec"]["kubeadmConfigSpec"]["clusterConfiguration"];
+        let endpoints = configuration["etcd"]["external"]["endpoints"].as_array().cloned();
+        let text = |value: Value| value.as_str().unwrap_or_default().to_owned();
+        endpoints.unwrap_or_default().into_iter().map(text).collect()
+    }
+}
