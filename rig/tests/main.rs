@@ -5,6 +5,7 @@
 mod applied;
 mod client_pair;
 mod crashes;
+mod disturbances;
 mod external;
 mod liars;
 mod people;
