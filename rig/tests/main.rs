@@ -7,6 +7,7 @@ mod client_pair;
 mod crashes;
 mod disturbances;
 mod external;
+mod hazards;
 mod liars;
 mod people;
 mod stacked;
