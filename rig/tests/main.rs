@@ -6,6 +6,7 @@ mod applied;
 mod client_pair;
 mod crashes;
 mod disturbances;
+mod etcd_liars;
 mod external;
 mod hazards;
 mod liars;

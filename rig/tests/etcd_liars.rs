@@ -1,0 +1,109 @@
+//! Agents of etcd's machines that lie: too early, too late, no report at all, or one thing and then another.
+
+use std::time::Duration;
+
+use rig::{Ends, Etcd, Lie, Rig, Spans, in_days};
+use serde_json::{Value, json};
+use testkit::wait_up_to;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::OPT_IN;
+use crate::external::{UNTIL_DUE, are_replaced, both_are_rolled_once, intent, made};
+
+const DAY: i64 = 24 * 3_600;
+
+/// Everything that is no earlier than the truth.
+const LATER: [Lie; 3] = [
+    Lie::EndsIn(9 * 365 * DAY),
+    Lie::Garbage,
+    Lie::Flapping(&[Lie::EndsIn(9 * 365 * DAY), Lie::Garbage, Lie::EndsIn(40 * 365 * DAY)]),
+];
+
+/// Everything that would have etcd rolled at once: within the window always, by turns, and long ended.
+const EARLIER: [Lie; 3] = [
+    Lie::EndsIn(7 * DAY),
+    Lie::Flapping(&[Lie::EndsIn(300 * DAY), Lie::EndsIn(7 * DAY), Lie::Garbage]),
+    Lie::EndsIn(-DAY),
+];
+
+/// How old a machine is at least for which a date within seven days is believed, here.
+const BELIEVED: i64 = 240;
+
+/// What a rollout of etcd may take until it begins.
+const BEGUN: Duration = Duration::from_mins(8);
+
+/// What a rollout of etcd, and then of the control plane, may take.
+const ROLLED: Duration = Duration::from_mins(8);
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn agents_that_say_later_or_garbage_do_not_delay_what_etcd_serves() {
+    let Some(rig) = Rig::start(Etcd::External) else { return };
+    let spans = Spans::default();
+    let due = in_days(7, spans.get("lead") + UNTIL_DUE);
+    let made = made(&rig, Ends { etcd: vec![due; 3], lies: LATER.to_vec(), ..Ends::default() });
+    let _controller = rig.controller(&spans, &[]);
+    rig.annotate(OPT_IN, &json!("7d"));
+    let intent = both_are_rolled_once(&rig, &made);
+    assert_eq!(intent["cause"], "machine-due");
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn nor_do_they_delay_the_client_pair() {
+    let Some(rig) = Rig::start(Etcd::External) else { return };
+    let spans = Spans::default().with("node-skew", 10).with("restart-pause", 20);
+    let due = in_days(7, spans.get("lead") + UNTIL_DUE);
+    let ends = Ends { client_pair: Some(due), lies: LATER.to_vec(), ..Ends::default() };
+    let _made = made(&rig, ends);
+    let _controller = rig.controller(&spans, &[]);
+    rig.annotate(OPT_IN, &json!("7d"));
+    let intent = wait_up_to(BEGUN, "a rollout", || intent(&rig));
+    assert_eq!(intent["cause"], "secret-due");
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn agents_that_say_always_due_get_one_rollout_for_each_least_lifetime() {
+    let Some(rig) = Rig::start(Etcd::External) else { return };
+    // In production 30 days, of which the last eight are within the window of such a date.
+    let spans = Spans::default();
+    let window = 7 * DAY + spans.get("lead");
+    let spans = spans.with("min-lifetime", window + BELIEVED);
+    let made = made(&rig, Ends { lies: EARLIER.to_vec(), ..Ends::default() });
+    let _controller = rig.controller(&spans, &[]);
+    rig.annotate(OPT_IN, &json!("7d"));
+    let first = begun(&rig, |_| true);
+    wait_up_to(ROLLED, "both to be replaced", || {
+        (are_replaced(&rig, false, &made) && are_replaced(&rig, true, &made)).then_some(())
+    });
+    rig.timeline.act("all are replaced, and all say that they are due");
+    let second = begun(&rig, |intent| intent["id"] != first["id"]);
+    assert_eq!([&first["cause"], &second["cause"]], ["machine-due"; 2]);
+    assert_eq!(rig.timeline.control_plane_machines(), 6, "rolled once, until then");
+}
+
+/// Waits for a rollout, which begins no sooner than the oldest member is old enough.
+fn begun(rig: &Rig, is: impl Fn(&Value) -> bool) -> Value {
+    wait_up_to(BEGUN, "a rollout", || {
+        let oldest = oldest_member(rig);
+        let intent = intent(rig).filter(&is)?;
+        let at = OffsetDateTime::parse(intent["at"].as_str().unwrap(), &Rfc3339).unwrap();
+        rig.timeline.act(&format!("the oldest member is of {oldest}, and a rollout began at {at}"));
+        assert!(at - oldest >= time::Duration::seconds(BELIEVED));
+        Some(intent)
+    })
+}
+
+/// When the oldest of etcd's Machines was made.
+fn oldest_member(rig: &Rig) -> OffsetDateTime {
+    let machines = rig.management().list("Machine").into_iter().filter(|machine| {
+        machine["metadata"]["labels"]["cluster.x-k8s.io/etcd-cluster"].is_string()
+    });
+    let born = |machine: Value| {
+        let born = machine["metadata"]["creationTimestamp"].as_str().unwrap().to_owned();
+        OffsetDateTime::parse(&born, &Rfc3339).unwrap()
+    };
+    machines.map(born).min().unwrap()
+}
