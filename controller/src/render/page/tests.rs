@@ -14,7 +14,8 @@ const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 fn ending(name: &str, days: i64) -> ClusterStatus {
     let not_after = Timestamp::from_unix(NOW.unix() + days * DAY);
     let end = End { not_after, of: "cp-1".to_owned(), source: Source::Agent, path: None };
-    ClusterStatus { error: None, earliest: Some(end), ..unread(name) }
+    let (error, opt_in, earliest) = (None, OptedIn::No, Some(end));
+    ClusterStatus { error, opt_in, earliest, ..unread(name) }
 }
 
 fn unread(name: &str) -> ClusterStatus {
