@@ -8,17 +8,32 @@ use rig::{Ends, Etcd, Rig, Spans, in_days};
 use serde_json::json;
 
 use crate::OPT_IN;
-use crate::external::{UNTIL_DUE, both_are_rolled_once, made};
+use crate::external::{QUIET, UNTIL_DUE, both_are_rolled_once_and_stay_so_for, made};
 
 /// Killed within so little of a write that is logged.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// Six of every manager's periods.
+const SHORT: Duration = Duration::from_secs(30);
+
 #[test]
 #[ignore = "takes minutes, and the programs of rig/build"]
 fn killed_after_every_write_it_rolls_both_once_all_the_same() {
+    // Due after every machine's date was written.
+    both_are_rolled_once_where_it_is_killed_after_every_write(UNTIL_DUE, QUIET);
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn killed_after_every_write_and_due_at_once_it_rolls_both_once_all_the_same() {
+    both_are_rolled_once_where_it_is_killed_after_every_write(0, SHORT);
+}
+
+fn both_are_rolled_once_where_it_is_killed_after_every_write(until_due: i64, quiet: Duration) {
     let Some(rig) = Rig::start(Etcd::External) else { return };
-    let spans = Spans::default();
-    let due = in_days(7, spans.get("lead") + UNTIL_DUE);
+    // What is due at once counts all the same.
+    let spans = Spans::default().with("min-lifetime", 10);
+    let due = in_days(7, spans.get("lead") + until_due);
     let made = made(&rig, Ends { etcd: vec![due], ..Ends::default() });
     rig.annotate(OPT_IN, &json!("7d"));
     let over = AtomicBool::new(false);
@@ -26,19 +41,15 @@ fn killed_after_every_write_it_rolls_both_once_all_the_same() {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 let mut controller = rig.controller(&spans, &["--no-leader-elect"]);
-                let before = writes(&controller.log());
-                while !over.load(Ordering::Relaxed) && writes(&controller.log()) == before {
+                let before = controller.writes("");
+                while !over.load(Ordering::Relaxed) && controller.writes("") == before {
                     assert!(!controller.ended(), "{}", controller.log());
                     thread::sleep(LOOK);
                 }
                 rig.timeline.act("killed expiryd-controller after a write");
             }
         });
-        both_are_rolled_once(&rig, &made);
+        both_are_rolled_once_and_stay_so_for(quiet, &rig, &made);
         over.store(true, Ordering::Relaxed);
     });
-}
-
-fn writes(log: &str) -> usize {
-    log.lines().filter(|line| line.contains("INFO done: ")).count()
 }
