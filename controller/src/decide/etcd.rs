@@ -132,11 +132,12 @@ impl Case<'_> {
         };
         let secret = etcd.secret.as_ref().map(|secret| secret.not_after);
         let start = |date: Timestamp, cause| (self.start(date, self.opt_in.window()), cause);
-        let counted = dates().filter(|(machine, date)| !self.is_left_out(machine, *date));
-        let machine = counted.map(|(_, date)| date).min();
+        let counted = || dates().filter(|(machine, date)| !self.is_left_out(machine, *date));
+        let from = counted().map(|(machine, date)| self.start_of(machine, date)).min();
+        let machine = from.zip(counted().map(|(_, date)| date).min());
         let all = dates().map(|(_, date)| date).chain(secret).min();
         [
-            machine.map(|date| start(date, Cause::MachineDue)),
+            machine.map(|(from, deadline)| (Start { from, deadline }, Cause::MachineDue)),
             secret.map(|date| start(date, Cause::SecretDue)),
             all.and_then(|etcd| self.joined(etcd)),
         ]
@@ -150,6 +151,14 @@ impl Case<'_> {
         let Parameters { lead, management_lead, .. } = *self.parameters;
         let lead = if self.facts.cluster.is_management { management_lead } else { lead };
         Start { from: before(date, window + lead), deadline: date }
+    }
+
+    /// When a machine has to be rolled, which is no sooner than it has lived for the least lifetime: however wide the
+    /// window is, whoever lies gets one rollout in that time. A lead is left in any case: it may be no lie.
+    fn start_of(&self, machine: &EtcdMachine, date: Timestamp) -> Timestamp {
+        let (wanted, last) =
+            (self.start(date, self.opt_in.window()).from, self.start(date, 0).from);
+        wanted.max(after(machine.born, self.parameters.min_lifetime).min(last))
     }
 
     /// The start with the control plane, where etcd ends soon after it. Only KCP's own dates count: a node

@@ -150,7 +150,23 @@ fn e4_a_machine_whose_replacement_would_be_due_as_soon_is_left_out() {
     assert_eq!(left_out(|m| (m.born, m.served) = (day(-2), Some(day(20)))), (rest, true));
     assert_eq!(left_out(|m| (m.born, m.served) = (hours(-1), Some(day(60)))), (rest, true));
     let counted = left_out(|m| (m.born, m.served) = (day(-2), Some(day(28))));
-    assert_eq!(counted, (Some((day(20), day(28))), false));
+    assert_eq!(counted, (Some((day(27), day(28))), false));
+}
+
+#[test]
+fn e4_a_liar_has_no_more_rollouts_where_the_window_is_wide() {
+    // Old enough to be heard, and it says what is always within the window.
+    let start = |age: i64| {
+        let mut facts = ends(300);
+        facts.cluster.opt_in = Some("60d".to_owned());
+        let machine = &mut etcd(&mut facts).machines[0];
+        machine.born = day(-age);
+        machine.served = Some(day(31));
+        start(&facts).map(|(from, _)| from)
+    };
+    assert_eq!(start(1), Some(day(29)));
+    assert_eq!(start(29), Some(day(1)));
+    assert_eq!(start(30), Some(day(0)));
 }
 
 #[test]
