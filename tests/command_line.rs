@@ -204,7 +204,10 @@ fn a_limit_without_which_nothing_works_is_named() {
     let host = Host::bare("ubuntu");
     fs::set_permissions(host.root(), fs::Permissions::from_mode(0o755)).unwrap();
     let binary = host.path("expiryd");
-    fs::copy(expiryd().get_program(), &binary).unwrap();
+    // By another process: what a thread of this one has open for writing a child of another may have as well, and
+    // then it cannot be run.
+    let copied = Command::new("cp").arg(expiryd().get_program()).arg(&binary).status().unwrap();
+    assert!(copied.success());
     let started = |by: &[&str]| {
         let (first, rest) = by.split_first().unwrap();
         let mut command = Command::new(first);
