@@ -73,9 +73,13 @@ fn before_cluster_api_1_11_a_right_of_its_own_lets_it_write_the_one_annotation()
     let answer = |patch: &Value| {
         wait_for("an answer", || cluster.ask_as(&token, "PATCH", &path, merge, patch)).0
     };
-    // A policy holds a moment after it was made.
-    let label = json!({ "metadata": { "labels": { "a": "b" } } });
-    wait_for("the policy to hold", || (answer(&label) == 422).then_some(()));
+    // A policy holds a moment after it was made; what was written until then is no change any more.
+    let mut attempt = 0;
+    wait_for("the policy to hold", || {
+        attempt += 1;
+        let label = json!({ "metadata": { "labels": { "attempt": attempt.to_string() } } });
+        (answer(&label) == 422).then_some(())
+    });
     for patch in [
         json!({ "spec": { "paused": true } }),
         json!({ "metadata": { "annotations": { OPT_IN: null } } }),
