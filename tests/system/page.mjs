@@ -31,6 +31,8 @@ for (const { url, check, picture } of pages) {
   for (const colorScheme of ['light', 'dark']) {
     for (const width of [...telephones, ...desktops]) {
       const page = await browser.newPage({ colorScheme, viewport: { width, height: 900 } });
+      // A thousand clusters are filtered in a second; a machine that does other work as well takes its time.
+      page.setDefaultTimeout(120_000);
       const asked = [];
       const said = [];
       page.on('request', (request) => asked.push(request.url()));
@@ -84,7 +86,7 @@ async function fleet(page, clusters, where) {
   const stuck = lines.filter({ hasText: 'eksa-system/edge' });
   await stuck.locator('summary').click();
   for (const text of ['the rollout makes no progress', 'edge-etcd-3 at 192.0.2.23:9797 was not heard']) {
-    await stuck.getByText(text).waitFor({ state: 'visible', timeout: 5000 });
+    await stuck.getByText(text).waitFor({ state: 'visible' });
   }
 }
 
