@@ -13,6 +13,7 @@ use expiryd_api::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::fleet::State;
+use crate::observe::ClusterKey;
 use crate::status::{ClusterStatus, OptedIn, Severity};
 
 /// Clusters that are shown with all that is known of them, the worst; another one has a page of its own. So 1,000
@@ -58,10 +59,8 @@ pub fn fleet(state: &State, now: Timestamp) -> String {
 /// One cluster, by its namespace and name with a slash between them; `None` where none of that name is known.
 pub fn cluster(state: &State, name: &str, now: Timestamp) -> Option<String> {
     let (namespace, of_cluster) = name.split_once('/')?;
-    let is_it = |status: &&ClusterStatus| {
-        (status.namespace.as_str(), status.name.as_str()) == (namespace, of_cluster)
-    };
-    let status = state.clusters.values().find(is_it)?;
+    let key = ClusterKey { namespace: namespace.to_owned(), name: of_cluster.to_owned() };
+    let status = state.clusters.get(&key)?;
     let content = html! {
         nav { a href="/" { "All clusters" } }
         (cluster::details(status, now))
