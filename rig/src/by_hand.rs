@@ -1,6 +1,8 @@
 //! What somebody does to etcd's objects with kubectl, without our controller.
 
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::management::{CLUSTER, Rig};
 
@@ -9,6 +11,8 @@ use crate::management::{CLUSTER, Rig};
 pub struct EtcdMachine {
     /// Its name.
     pub name: String,
+    /// When it was made.
+    pub born: OffsetDateTime,
     /// Whether etcdadm-controller has not let go of it.
     pub owned: bool,
     /// Where its member is, once it has one.
@@ -19,11 +23,13 @@ pub struct EtcdMachine {
 impl Rig {
     /// The Machines of etcd that are there now.
     pub fn etcd_members(&self) -> Vec<EtcdMachine> {
-        let machines = self.management().list("Machine").into_iter().filter(|machine| {
-            machine["metadata"]["labels"]["cluster.x-k8s.io/etcd-cluster"].is_string()
-        });
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let machines = machines.map(|machine| EtcdMachine {
+        let born = |machine: &Value| {
+            let born = machine["metadata"]["creationTimestamp"].as_str().unwrap();
+            OffsetDateTime::parse(born, &Rfc3339).unwrap()
+        };
+        let machines = self.machine_objects(true).map(|machine| EtcdMachine {
+            born: born(&machine),
             name: text(&machine["metadata"]["name"]),
             owned: machine["metadata"]["ownerReferences"][0]["kind"] == "EtcdadmCluster",
             address: machine["status"]["addresses"][0]["address"].as_str().map(str::to_owned),

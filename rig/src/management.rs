@@ -23,7 +23,7 @@ use crate::managers::Managers;
 use crate::node_agents::NodeAgents;
 use crate::objects::Object;
 use crate::programs::programs;
-use crate::timeline::Timeline;
+use crate::timeline::{Timeline, is_of_etcd};
 use crate::{definitions, objects};
 
 /// The one cluster that is made.
@@ -225,12 +225,15 @@ impl Rig {
         self.management().get("EtcdadmCluster", &format!("{CLUSTER}-etcd"))
     }
 
-    /// The names of the Machines that are there now: the control plane's, or etcd's.
+    /// The Machines that are there now: the control plane's, or etcd's.
+    pub(crate) fn machine_objects(&self, etcd: bool) -> impl Iterator<Item = Value> {
+        let machines = self.management().list("Machine").into_iter();
+        machines.filter(move |machine| is_of_etcd(machine) == etcd)
+    }
+
+    /// Their names.
     pub fn machines(&self, etcd: bool) -> Vec<String> {
-        let machines = self.management().list("Machine").into_iter().filter(|machine| {
-            let labels = &machine["metadata"]["labels"];
-            labels["cluster.x-k8s.io/etcd-cluster"].is_string() == etcd
-        });
+        let machines = self.machine_objects(etcd);
         machines.map(|machine| machine["metadata"]["name"].as_str().unwrap().to_owned()).collect()
     }
 

@@ -112,13 +112,18 @@ impl Shared {
 
     fn machine(&self, machine: &Value, seen: &mut Said) {
         let name = machine["metadata"]["name"].as_str().unwrap_or_default();
-        let is_etcd = machine["metadata"]["labels"]["cluster.x-k8s.io/etcd-cluster"].is_string();
+        let is_etcd = is_of_etcd(machine);
         self.machines.lock().unwrap()[usize::from(is_etcd)].insert(name.to_owned());
         let kind = if is_etcd { "ETCD" } else { "CP" };
         for (field, value) in fields("Machine", machine) {
             seen.insert(format!("{kind} {name} {field}"), value);
         }
     }
+}
+
+/// Whether a Machine is one of etcd's.
+pub(crate) fn is_of_etcd(machine: &Value) -> bool {
+    machine["metadata"]["labels"]["cluster.x-k8s.io/etcd-cluster"].is_string()
 }
 
 /// What is looked at of each kind.

@@ -3,12 +3,12 @@
 use std::thread;
 use std::time::Duration;
 
-use rig::{CLUSTER, Ends, Etcd, Rig, Spans, in_days};
+use rig::{CLUSTER, Ends, Etcd, Rig, Spans};
 use serde_json::json;
 use testkit::wait_up_to;
 
 use crate::OPT_IN;
-use crate::external::{UNTIL_DUE, both_are_rolled_once, intent, made};
+use crate::external::{both_are_rolled_once, intent, made, opted_in, soon_due};
 
 /// What a rollout of etcd may take until it begins.
 const BEGUN: Duration = Duration::from_mins(5);
@@ -48,10 +48,9 @@ fn days_annotations_and_the_condition_survive_it() {
 fn a_rollout_of_etcd_goes_on_through_it() {
     let Some(rig) = Rig::start(Etcd::External) else { return };
     let spans = Spans::default();
-    let due = in_days(7, spans.get("lead") + UNTIL_DUE);
+    let due = soon_due(&spans);
     let made = made(&rig, Ends { etcd: vec![due], ..Ends::default() });
-    let _controller = rig.controller(&spans, &[]);
-    rig.annotate(OPT_IN, &json!("7d"));
+    let _controller = opted_in(&rig, &spans, &[]);
     wait_up_to(BEGUN, "the intent", || intent(&rig));
     // Not the control plane: EKS Anywhere leaves its endpoints to KCP.
     for _ in 0..3 {

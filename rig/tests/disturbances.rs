@@ -3,12 +3,12 @@
 use std::thread;
 use std::time::Duration;
 
-use rig::{Ends, Etcd, Rig, Spans, in_days};
+use rig::{Ends, Etcd, Rig, Spans};
 use serde_json::json;
 use testkit::wait_up_to;
 
 use crate::OPT_IN;
-use crate::external::{Made, UNTIL_DUE, both_are_rolled_once, made};
+use crate::external::{Made, both_are_rolled_once, made, soon_due};
 
 /// What a rollout may take until it is so far.
 const SO_FAR: Duration = Duration::from_mins(8);
@@ -24,9 +24,8 @@ const LEASE: [&str; 3] = [
 ];
 
 /// A cluster of which a member of etcd is due soon, and that somebody opted in.
-fn soon_due(rig: &Rig, spans: &Spans) -> Made {
-    let due = in_days(7, spans.get("lead") + UNTIL_DUE);
-    let made = made(rig, Ends { etcd: vec![due], ..Ends::default() });
+fn opted_in_soon_due(rig: &Rig, spans: &Spans) -> Made {
+    let made = made(rig, Ends { etcd: vec![soon_due(spans)], ..Ends::default() });
     rig.annotate(OPT_IN, &json!("7d"));
     made
 }
@@ -45,7 +44,7 @@ fn so_far(rig: &Rig, etcd: usize, control_plane: usize) {
 fn another_instance_goes_on_where_the_one_that_leads_is_killed_once_it_has_marked() {
     let Some(rig) = Rig::start(Etcd::External) else { return };
     let spans = Spans::default();
-    let made = soon_due(&rig, &spans);
+    let made = opted_in_soon_due(&rig, &spans);
     let mut first = rig.instance("first", &spans, &LEASE);
     wait_up_to(SO_FAR, "the first to lead", || {
         first.log().contains("this instance leads").then_some(())
@@ -68,7 +67,7 @@ fn another_instance_goes_on_where_the_one_that_leads_is_killed_once_it_has_marke
 fn an_api_server_that_is_away_halfway_changes_nothing() {
     let Some(rig) = Rig::start(Etcd::External) else { return };
     let spans = Spans::default();
-    let made = soon_due(&rig, &spans);
+    let made = opted_in_soon_due(&rig, &spans);
     let _controller = rig.controller(&spans, &["--no-leader-elect"]);
     for (etcd, control_plane) in [(4, 3), (6, 4)] {
         so_far(&rig, etcd, control_plane);
@@ -84,7 +83,7 @@ fn an_api_server_that_is_away_halfway_changes_nothing() {
 fn others_controllers_that_are_killed_halfway_change_nothing() {
     let Some(rig) = Rig::start(Etcd::External) else { return };
     let spans = Spans::default();
-    let made = soon_due(&rig, &spans);
+    let made = opted_in_soon_due(&rig, &spans);
     let _controller = rig.controller(&spans, &["--no-leader-elect"]);
     let crash = |manager: &str| {
         rig.stop(manager);

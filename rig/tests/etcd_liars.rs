@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use rig::{Ends, Etcd, Lie, Rig, Spans, in_days};
-use serde_json::{Value, json};
+use rig::{Ends, Etcd, Lie, Rig, Spans};
+use serde_json::Value;
 use testkit::wait_up_to;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::OPT_IN;
-use crate::external::{UNTIL_DUE, are_replaced, both_are_rolled_once, intent, made};
+use crate::external::{both_are_replaced, both_are_rolled_once, intent, made, opted_in, soon_due};
 
 const DAY: i64 = 24 * 3_600;
 
@@ -41,10 +40,9 @@ const ROLLED: Duration = Duration::from_mins(8);
 fn agents_that_say_later_or_garbage_do_not_delay_what_etcd_serves() {
     let Some(rig) = Rig::start(Etcd::External) else { return };
     let spans = Spans::default();
-    let due = in_days(7, spans.get("lead") + UNTIL_DUE);
+    let due = soon_due(&spans);
     let made = made(&rig, Ends { etcd: vec![due; 3], lies: LATER.to_vec(), ..Ends::default() });
-    let _controller = rig.controller(&spans, &[]);
-    rig.annotate(OPT_IN, &json!("7d"));
+    let _controller = opted_in(&rig, &spans, &[]);
     let intent = both_are_rolled_once(&rig, &made);
     assert_eq!(intent["cause"], "machine-due");
 }
@@ -54,11 +52,10 @@ fn agents_that_say_later_or_garbage_do_not_delay_what_etcd_serves() {
 fn nor_do_they_delay_the_client_pair() {
     let Some(rig) = Rig::start(Etcd::External) else { return };
     let spans = Spans::default().with("node-skew", 10).with("restart-pause", 20);
-    let due = in_days(7, spans.get("lead") + UNTIL_DUE);
+    let due = soon_due(&spans);
     let ends = Ends { client_pair: Some(due), lies: LATER.to_vec(), ..Ends::default() };
     let _made = made(&rig, ends);
-    let _controller = rig.controller(&spans, &[]);
-    rig.annotate(OPT_IN, &json!("7d"));
+    let _controller = opted_in(&rig, &spans, &[]);
     let intent = wait_up_to(BEGUN, "a rollout", || intent(&rig));
     assert_eq!(intent["cause"], "secret-due");
 }
@@ -70,12 +67,9 @@ fn agents_that_say_always_due_get_one_rollout_for_each_least_lifetime() {
     // The window is wider by far, as 60 days are in production.
     let spans = Spans::default().with("min-lifetime", LEAST);
     let made = made(&rig, Ends { lies: EARLIER.to_vec(), ..Ends::default() });
-    let _controller = rig.controller(&spans, &[]);
-    rig.annotate(OPT_IN, &json!("7d"));
+    let _controller = opted_in(&rig, &spans, &[]);
     let first = begun(&rig, |_| true);
-    wait_up_to(ROLLED, "both to be replaced", || {
-        (are_replaced(&rig, false, &made) && are_replaced(&rig, true, &made)).then_some(())
-    });
+    wait_up_to(ROLLED, "both to be replaced", || both_are_replaced(&rig, &made).then_some(()));
     rig.timeline.act("all are replaced, and all say that they are due");
     let second = begun(&rig, |intent| intent["id"] != first["id"]);
     assert_eq!([&first["cause"], &second["cause"]], ["machine-due"; 2]);
@@ -85,23 +79,11 @@ fn agents_that_say_always_due_get_one_rollout_for_each_least_lifetime() {
 /// Waits for a rollout, which begins no sooner than the oldest member is old enough.
 fn begun(rig: &Rig, is: impl Fn(&Value) -> bool) -> Value {
     wait_up_to(BEGUN, "a rollout", || {
-        let oldest = oldest_member(rig);
+        let oldest = rig.etcd_members().into_iter().map(|member| member.born).min().unwrap();
         let intent = intent(rig).filter(&is)?;
         let at = OffsetDateTime::parse(intent["at"].as_str().unwrap(), &Rfc3339).unwrap();
         rig.timeline.act(&format!("the oldest member is of {oldest}, and a rollout began at {at}"));
         assert!(at - oldest >= time::Duration::seconds(LEAST));
         Some(intent)
     })
-}
-
-/// When the oldest of etcd's Machines was made.
-fn oldest_member(rig: &Rig) -> OffsetDateTime {
-    let machines = rig.management().list("Machine").into_iter().filter(|machine| {
-        machine["metadata"]["labels"]["cluster.x-k8s.io/etcd-cluster"].is_string()
-    });
-    let born = |machine: Value| {
-        let born = machine["metadata"]["creationTimestamp"].as_str().unwrap().to_owned();
-        OffsetDateTime::parse(&born, &Rfc3339).unwrap()
-    };
-    machines.map(born).min().unwrap()
 }

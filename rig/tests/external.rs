@@ -6,6 +6,7 @@ use std::time::Duration;
 use rig::{Controller, Ends, Etcd, EtcdHosts, NodeAgents, Rig, Spans, in_days, rfc3339};
 use serde_json::{Value, from_str, json};
 use testkit::wait_up_to;
+use time::OffsetDateTime;
 
 use crate::OPT_IN;
 
@@ -38,8 +39,13 @@ pub(crate) fn made(rig: &Rig, ends: Ends) -> Made {
     Made { hosts, _agents: agents, old: [rig.machines(false), rig.machines(true)] }
 }
 
+/// When certificates end that become due once the cluster is made.
+pub(crate) fn soon_due(spans: &Spans) -> OffsetDateTime {
+    in_days(7, spans.get("lead") + UNTIL_DUE)
+}
+
 /// Opts it in, with our controller at work.
-fn opted_in(rig: &Rig, spans: &Spans, flags: &[&str]) -> Controller {
+pub(crate) fn opted_in(rig: &Rig, spans: &Spans, flags: &[&str]) -> Controller {
     let controller = rig.controller(spans, flags);
     rig.annotate(OPT_IN, &json!("7d"));
     controller
@@ -49,6 +55,11 @@ fn opted_in(rig: &Rig, spans: &Spans, flags: &[&str]) -> Controller {
 pub(crate) fn are_replaced(rig: &Rig, etcd: bool, made: &Made) -> bool {
     let (now, old) = (rig.machines(etcd), &made.old[usize::from(etcd)]);
     now.len() == 3 && now.iter().all(|machine| !old.contains(machine))
+}
+
+/// Whether that is so of both kinds.
+pub(crate) fn both_are_replaced(rig: &Rig, made: &Made) -> bool {
+    are_replaced(rig, false, made) && are_replaced(rig, true, made)
 }
 
 /// Waits until all is replaced, of both kinds, and the rollout is closed; then that nothing follows.
@@ -64,7 +75,7 @@ pub(crate) fn both_are_rolled_once_and_stay_so_for(
 ) -> Value {
     let intent = wait_up_to(ROLLED, "both to be replaced, and the end of the rollout", || {
         let intent = intent(rig).filter(|intent| intent["closed"].is_string())?;
-        (are_replaced(rig, false, made) && are_replaced(rig, true, made)).then_some(intent)
+        both_are_replaced(rig, made).then_some(intent)
     });
     rig.timeline.act("all are replaced; now it has to be quiet");
     thread::sleep(quiet);
@@ -79,7 +90,7 @@ pub(crate) fn both_are_rolled_once_and_stay_so_for(
 fn one_machine_of_etcd_that_is_due_has_all_of_it_and_the_control_plane_rolled_once() {
     let Some(rig) = Rig::start(Etcd::External) else { return };
     let spans = Spans::default();
-    let due = in_days(7, spans.get("lead") + UNTIL_DUE);
+    let due = soon_due(&spans);
     let made = made(&rig, Ends { etcd: vec![due], ..Ends::default() });
     let before = rig.client_certificate();
     let _controller = opted_in(&rig, &spans, &[]);
@@ -96,7 +107,7 @@ fn one_machine_of_etcd_that_is_due_has_all_of_it_and_the_control_plane_rolled_on
 fn a_client_pair_that_is_due_alone_has_etcd_rolled() {
     let Some(rig) = Rig::start(Etcd::External) else { return };
     let spans = Spans::default().with("node-skew", 10).with("restart-pause", 20);
-    let due = in_days(7, spans.get("lead") + UNTIL_DUE);
+    let due = soon_due(&spans);
     let made = made(&rig, Ends { client_pair: Some(due), ..Ends::default() });
     let before = rig.client_certificate();
     let _controller = opted_in(&rig, &spans, &[]);
@@ -112,7 +123,7 @@ fn a_client_pair_that_is_due_alone_has_etcd_rolled() {
 fn a_client_pair_that_is_due_alone_is_made_anew_without_a_rollout_of_etcd_where_that_is_allowed() {
     let Some(rig) = Rig::start(Etcd::External) else { return };
     let spans = Spans::default().with("node-skew", 10).with("restart-pause", 20);
-    let due = in_days(7, spans.get("lead") + UNTIL_DUE);
+    let due = soon_due(&spans);
     let made = made(&rig, Ends { client_pair: Some(due), ..Ends::default() });
     let _controller = opted_in(&rig, &spans, &["--refresh-secret"]);
     wait_up_to(ROLLED, "three other machines of the control plane", || {
@@ -129,7 +140,7 @@ fn a_client_pair_that_is_due_alone_is_made_anew_without_a_rollout_of_etcd_where_
 fn where_both_are_due_at_once_the_control_plane_is_rolled_once() {
     let Some(rig) = Rig::start(Etcd::External) else { return };
     let spans = Spans::default();
-    let due = in_days(7, spans.get("lead") + UNTIL_DUE);
+    let due = soon_due(&spans);
     let ends = Ends { etcd: vec![due; 3], control_plane: vec![due; 3], ..Ends::default() };
     let made = made(&rig, ends);
     let _controller = opted_in(&rig, &spans, &[]);
