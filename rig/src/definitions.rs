@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use testkit::cluster::Cluster;
 use testkit::wait_for;
 
+/// On every kind of a provider that clusterctl has installed (`cmd/clusterctl/api/v1alpha3/labels.go`).
+const CLUSTERCTL: &str = "clusterctl.cluster.x-k8s.io";
+
 const PATH: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /// Serves every kind of this folder.
@@ -41,13 +44,16 @@ fn complete(definition: &mut Value) {
     let group = definition["spec"]["group"].as_str().unwrap().to_owned();
     let kind = definition["spec"]["names"]["kind"].as_str().unwrap().to_owned();
     definition["spec"]["conversion"] = json!({ "strategy": "None" });
-    definition["metadata"]["labels"] = if kind.starts_with("Etcdadm") {
+    let mut labels = if kind.starts_with("Etcdadm") {
         json!({ "cluster.x-k8s.io/v1beta1": "v1alpha3_v1beta1" })
     } else if group == "cluster.x-k8s.io" {
         json!({})
     } else {
         json!({ "cluster.x-k8s.io/v1beta1": "v1beta1", "cluster.x-k8s.io/v1beta2": "v1beta2" })
     };
+    // Objects of such kinds are moved with their cluster.
+    labels[CLUSTERCTL] = "".into();
+    definition["metadata"]["labels"] = labels;
 }
 
 /// Of our own infrastructure for etcd, see `etcd_hosts`: whatever is written stays.
@@ -59,7 +65,7 @@ fn etcd_host(kind: &str) -> Value {
         "kind": "CustomResourceDefinition",
         "metadata": {
             "name": format!("{lower}s.infrastructure.cluster.x-k8s.io"),
-            "labels": { "cluster.x-k8s.io/v1beta1": "v1beta1" },
+            "labels": { "cluster.x-k8s.io/v1beta1": "v1beta1", CLUSTERCTL: "" },
         },
         "spec": {
             "group": "infrastructure.cluster.x-k8s.io",

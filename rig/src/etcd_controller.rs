@@ -16,7 +16,7 @@ use crate::worker::Worker;
 use testkit::dates::{now, rfc3339};
 
 /// Where EKS Anywhere puts it.
-const NAMESPACE: &str = "etcdadm-controller-system";
+pub(crate) const NAMESPACE: &str = "etcdadm-controller-system";
 
 /// How often it is looked whether the Pod is there.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -52,6 +52,11 @@ impl EtcdController {
     /// How often it was started.
     pub(crate) fn starts(&self) -> usize {
         self.shared.running.lock().unwrap().starts
+    }
+
+    /// Ends the process as a crash does; it stays away until its Pod is gone.
+    pub(crate) fn stop(&self) {
+        self.shared.running.lock().unwrap().server.kill();
     }
 
     /// Ends the process as a crash does; the Pod stays, and another process is started in it.

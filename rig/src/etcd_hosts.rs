@@ -25,7 +25,7 @@ const PERIOD: Duration = Duration::from_millis(250);
 
 /// Works until it is dropped, and ends its machines then.
 pub struct EtcdHosts {
-    _worker: Worker,
+    pub(crate) worker: Worker,
     shared: Arc<Shared>,
 }
 
@@ -55,7 +55,7 @@ impl EtcdHosts {
         let working = Arc::clone(&shared);
         let mut booted = 0;
         let worker = Worker::every(PERIOD, move || working.look(&mut booted));
-        Self { _worker: worker, shared }
+        Self { worker, shared }
     }
 
     /// The members that run now, by the `EtcdHostMachine`'s name.
@@ -92,8 +92,15 @@ impl Shared {
             wanted.iter().filter(|object| object["metadata"]["deletionTimestamp"].is_null())
         {
             let name = name(object);
-            let known = self.members.lock().unwrap().contains_key(&name);
-            if known || !has_bootstrap_data(object, &machines) {
+            let address = self.members.lock().unwrap().get(&name).map(|m| m.address.clone());
+            if let Some(address) = address {
+                // A cluster that is moved to another management cluster comes there without its status.
+                if object["status"]["ready"].is_null() {
+                    report(management, &name, &address);
+                }
+                continue;
+            }
+            if !has_bootstrap_data(object, &machines) {
                 continue;
             }
             let ends = self.ends.get(usize::from(*booted)).copied().unwrap_or_else(usual);

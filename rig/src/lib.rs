@@ -25,6 +25,7 @@ mod controller;
 mod management;
 mod by_hand;
 mod disturbances;
+mod moved;
 
 pub use by_hand::EtcdMachine;
 pub use controller::{Controller, Spans};

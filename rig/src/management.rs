@@ -73,9 +73,13 @@ pub struct Rig {
     pub(crate) etcd_controller: Option<EtcdController>,
     pub(crate) managers: Mutex<BTreeMap<&'static str, Server>>,
     pub(crate) cluster: Arc<Cluster>,
-    kubeconfig: PathBuf,
+    /// What is behind that one's address now, where the cluster was moved.
+    pub(crate) moved_to: Option<Cluster>,
+    /// Where they are started from.
+    pub(crate) programs: Arc<Managers>,
+    pub(crate) kubeconfig: PathBuf,
     etcd: PathBuf,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 impl Rig {
@@ -101,6 +105,7 @@ impl Rig {
             servers.insert("etcdadm-bootstrap-provider", provider);
             EtcdController::start(Arc::clone(&cluster), Arc::clone(&managers))
         });
+        let programs = managers;
         let timeline = Timeline::start(Arc::clone(&cluster), etcd.kinds());
         let etcd = assets.join("etcd");
         Some(Self {
@@ -108,6 +113,8 @@ impl Rig {
             etcd_controller,
             managers: Mutex::new(servers),
             cluster,
+            moved_to: None,
+            programs,
             kubeconfig,
             etcd,
             folder,
@@ -142,6 +149,10 @@ impl Rig {
         let cluster = Arc::clone(&self.cluster);
         let hosts = EtcdHosts::start(cluster, authority, etcd, ends.etcd, ends.lies);
         self.create(objects::external(CLUSTER));
+        // As EC's own are (`controllers/certs.go`); so they are moved with the cluster.
+        for name in ["managed-etcd", "etcd"] {
+            self.management().own_secret(&format!("{CLUSTER}-{name}"), &self.etcdadm_cluster());
+        }
         if let Some(end) = ends.client_pair {
             wait_for("the client pair of etcdadm-controller", || self.client_certificate());
             self.replace_client_pair(&hosts, end);

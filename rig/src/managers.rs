@@ -41,6 +41,11 @@ impl Managers {
         Self { programs, folder, kubeconfig }
     }
 
+    /// What they are started from.
+    pub(crate) const fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
     fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.programs.path(name));
         command.arg(format!("--kubeconfig={}", self.kubeconfig.display()));

@@ -1,7 +1,7 @@
 //! An agent on every machine of the control plane: real ones, on hosts whose kubelet talks to the fake API
 //! server of the in-memory provider.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ const PERIOD: Duration = Duration::from_millis(250);
 
 /// Works until it is dropped, and ends its agents then.
 pub struct NodeAgents {
-    _worker: Worker,
+    pub(crate) worker: Worker,
     shared: Arc<Shared>,
 }
 
@@ -51,7 +51,7 @@ impl NodeAgents {
         let working = Arc::clone(&shared);
         let mut started = 0;
         let worker = Worker::every(PERIOD, move || working.look(&mut started));
-        Self { _worker: worker, shared }
+        Self { worker, shared }
     }
 
     /// The Machines that have an agent now.
@@ -85,7 +85,10 @@ impl Shared {
                 Some((machine["metadata"]["name"].as_str()?.to_owned(), node(machine)?))
             })
             .collect();
-        self.agents.lock().unwrap().retain(|machine, _| wanted.contains_key(machine));
+        // One whose Node is not known yet, after a move, has its agent all the same.
+        let there: BTreeSet<_> =
+            machines.iter().filter_map(|machine| machine["metadata"]["name"].as_str()).collect();
+        self.agents.lock().unwrap().retain(|machine, _| there.contains(machine.as_str()));
         for (machine, node) in wanted {
             if self.agents.lock().unwrap().contains_key(&machine) {
                 continue;

@@ -28,6 +28,11 @@ impl Programs {
         self.folder.join(name)
     }
 
+    /// Where clusterctl is, as EKS Anywhere patches it: upstream's moves no cluster with machines that have no Node.
+    pub(crate) fn clusterctl(&self) -> PathBuf {
+        self.path("clusterctl")
+    }
+
     /// The folder with the definitions of their kinds.
     pub(crate) fn definitions(&self) -> PathBuf {
         self.folder.join("crds")

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use rig::{Ends, Etcd, Rig, Spans, in_days, now};
+use rig::{CLUSTER, Controller, Ends, Etcd, Rig, Spans, in_days, now};
 use serde_json::json;
 use testkit::wait_up_to;
 
@@ -34,8 +34,21 @@ fn holding_an_old_pair(rig: &Rig, meanwhile: impl FnOnce()) -> Made {
 #[test]
 #[ignore = "takes minutes, and the programs of rig/build"]
 fn without_us_members_that_are_well_are_removed_without_end() {
+    members_are_removed_although(|_| ());
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn without_us_they_are_removed_also_where_the_cluster_is_paused() {
+    members_are_removed_although(|rig| {
+        rig.management().patch("Cluster", CLUSTER, &json!({ "spec": { "paused": true } }));
+    });
+}
+
+/// Members that are well are removed, whatever was done.
+fn members_are_removed_although(done: impl FnOnce(&Rig)) {
     let Some(rig) = Rig::start(Etcd::External) else { return };
-    let _made = holding_an_old_pair(&rig, || ());
+    let _made = holding_an_old_pair(&rig, || done(&rig));
     wait_up_to(LOOKED_AT, "two members to be removed", || {
         (rig.timeline.etcd_machines() >= 5).then_some(())
     });
@@ -43,15 +56,40 @@ fn without_us_members_that_are_well_are_removed_without_end() {
 
 #[test]
 #[ignore = "takes minutes, and the programs of rig/build"]
+fn without_us_they_stay_where_the_etcdadm_cluster_itself_is_paused() {
+    let Some(rig) = Rig::start(Etcd::External) else { return };
+    let _made = holding_an_old_pair(&rig, || ());
+    rig.annotate_etcd("cluster.x-k8s.io/paused", "true");
+    thread::sleep(LOOKED_AT);
+    assert_eq!(rig.timeline.etcd_machines(), 3);
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
 fn with_us_it_is_restarted_in_time_and_every_member_stays() {
     let Some(rig) = Rig::start(Etcd::External) else { return };
-    // Held, so that nothing but what saves members is done.
-    let mut controller = None;
-    let _made = holding_an_old_pair(&rig, || {
+    every_member_stays(&rig, &[]);
+    assert_eq!(rig.starts_of_etcd_controller(), 2);
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn with_us_its_health_checks_are_skipped_where_it_may_not_be_restarted_and_every_member_stays() {
+    let Some(rig) = Rig::start(Etcd::External) else { return };
+    every_member_stays(&rig, &["--no-restarts"]);
+    assert_eq!(rig.starts_of_etcd_controller(), 1);
+    let annotations = rig.etcdadm_cluster()["metadata"]["annotations"].clone();
+    assert_eq!(annotations["etcdcluster.cluster.x-k8s.io/healthcheck-retries"], "0");
+}
+
+/// Has our controller look at a cluster that is held, so that nothing but what saves members is done.
+fn every_member_stays(rig: &Rig, flags: &[&str]) {
+    let mut controller: Option<Controller> = None;
+    let _made = holding_an_old_pair(rig, || {
         rig.annotate("expiryd.dev/hold", &json!("true"));
         rig.annotate(OPT_IN, &json!("7d"));
         let spans = Spans::default().with("node-skew", 10).with("restart-pause", 20);
-        controller = Some(rig.controller(&spans, &[]));
+        controller = Some(rig.controller(&spans, flags));
         wait_up_to(Duration::from_secs(20), "the old pair to be written down", || {
             let etcd = rig.etcdadm_cluster();
             etcd["metadata"]["annotations"]["expiryd.dev/etcd-client-pairs"].as_str().map(|_| ())
@@ -59,5 +97,4 @@ fn with_us_it_is_restarted_in_time_and_every_member_stays() {
     });
     thread::sleep(LOOKED_AT);
     assert_eq!(rig.timeline.etcd_machines(), 3);
-    assert_eq!(rig.starts_of_etcd_controller(), 2);
 }

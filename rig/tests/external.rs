@@ -28,7 +28,7 @@ pub(crate) fn intent(rig: &Rig) -> Option<Value> {
 /// A cluster with what works on it.
 pub(crate) struct Made {
     pub(crate) hosts: EtcdHosts,
-    pub(crate) _agents: NodeAgents,
+    pub(crate) agents: NodeAgents,
     /// The Machines that were there first: the control plane's, and etcd's.
     pub(crate) old: [Vec<String>; 2],
 }
@@ -36,7 +36,7 @@ pub(crate) struct Made {
 /// Makes a cluster that nobody opted in yet.
 pub(crate) fn made(rig: &Rig, ends: Ends) -> Made {
     let (hosts, agents) = rig.external(ends);
-    Made { hosts, _agents: agents, old: [rig.machines(false), rig.machines(true)] }
+    Made { hosts, agents, old: [rig.machines(false), rig.machines(true)] }
 }
 
 /// When certificates end that become due once the cluster is made.
@@ -100,6 +100,27 @@ fn one_machine_of_etcd_that_is_due_has_all_of_it_and_the_control_plane_rolled_on
     let start = due - time::Duration::days(7) - time::Duration::seconds(spans.get("lead"));
     assert!(intent["at"].as_str() >= Some(rfc3339(start).as_str()), "{intent} is too early");
     assert_ne!(rig.client_certificate(), before);
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn where_etcdadm_controller_is_killed_at_its_last_let_go_we_have_the_client_pair_made_anew() {
+    let Some(rig) = Rig::start(Etcd::External) else { return };
+    let spans = Spans::default();
+    let made = made(&rig, Ends { etcd: vec![soon_due(&spans)], ..Ends::default() });
+    let before = rig.client_certificate();
+    let controller = opted_in(&rig, &spans, &[]);
+    wait_up_to(ROLLED, "the last of the old members to be let go of", || {
+        let members = rig.etcd_members();
+        let left = members.iter().filter(|m| m.owned && made.old[1].contains(&m.name)).count();
+        (left == 0).then_some(())
+    });
+    // It writes down what it let go of some 50 ms later.
+    rig.crash_etcd_controller();
+    assert_eq!(rig.client_certificate(), before, "it was killed too late to show anything");
+    both_are_rolled_once(&rig, &made);
+    assert_ne!(rig.client_certificate(), before);
+    assert_eq!(controller.writes("have etcd's client pair in the Secret made anew"), 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use rig::{Controller, Ends, Etcd, Rig, Spans, in_days};
+use rig::{CLUSTER, Controller, Ends, Etcd, Rig, Spans, in_days, rfc3339};
 use serde_json::json;
 use testkit::dates::usual;
 use testkit::wait_up_to;
@@ -12,6 +12,8 @@ use crate::OPT_IN;
 use crate::external::{are_replaced, intent, made};
 
 const UPGRADE_COMPLETE: &str = "controlplane.cluster.x-k8s.io/upgrade-complete";
+
+const EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
 
 const KCP: &str = "kubeadm-control-plane";
 
@@ -43,6 +45,36 @@ fn the_hazard_is_real_upgrade_complete_in_mid_rollout_removes_a_member_that_the_
     let old = made.old[1].iter().filter(|old| rig.machines(true).contains(old)).count();
     assert_eq!(old, 2, "the rollout is not over");
     assert_eq!(rig.timeline.control_plane_machines(), 3, "the control plane was not rolled");
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn the_hazard_is_real_a_date_that_moves_later_has_the_control_plane_finish_with_a_machine_too_many()
+{
+    let Some(rig) = Rig::start(Etcd::External) else { return };
+    let made = made(&rig, Ends::default());
+    // Paused, it takes nothing back of what is written on its EtcdadmCluster.
+    rig.annotate_etcd("cluster.x-k8s.io/paused", "true");
+    let days = json!({ "spec": { "rollout": { "before": { "certificatesExpiryDays": 7 } } } });
+    rig.management().patch("KubeadmControlPlane", CLUSTER, &days);
+    let date = |days| {
+        let date = rfc3339(in_days(days, 0));
+        rig.timeline.act(&format!("wrote {date} on a Machine"));
+        let patch = json!({ "metadata": { "annotations": { EXPIRY: date } } });
+        rig.management().patch("Machine", &made.old[0][0], &patch);
+    };
+    date(1);
+    wait_up_to(ROLLED, "another machine", || {
+        (rig.timeline.control_plane_machines() == 4).then_some(())
+    });
+    date(300);
+    let machines = wait_up_to(ROLLED, "KCP to say that it has finished", || {
+        let annotations = rig.etcdadm_cluster()["metadata"]["annotations"].clone();
+        annotations[UPGRADE_COMPLETE].is_string().then(|| rig.machines(false))
+    });
+    assert_eq!(machines.len(), 4, "{machines:?}");
+    wait_up_to(ROLLED, "three again", || (rig.machines(false).len() == 3).then_some(()));
+    assert_eq!(rig.timeline.control_plane_machines(), 4, "one was replaced in vain");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod etcd_liars;
 mod external;
 mod hazards;
 mod liars;
+mod moved;
 mod people;
 mod stacked;
 

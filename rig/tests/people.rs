@@ -18,6 +18,10 @@ const ROLLED: Duration = Duration::from_mins(5);
 /// Six periods of KCP's.
 const QUIET: Duration = Duration::from_secs(30);
 
+/// On KCP once EKS Anywhere is to upgrade its machines in place
+/// (the fork's `controlplane/kubeadm/internal/controllers/update.go`, `updateControlPlane`).
+const IN_PLACE: &str = "controlplane.clusters.x-k8s.io/in-place-upgrade-needed";
+
 /// What the Machines of the control plane have of ours, or of Cluster API's key.
 fn dates(rig: &Rig) -> Vec<Value> {
     let one = |name: &String| rig.management().annotations(name)[EXPIRY].clone();
@@ -93,4 +97,60 @@ fn who_opts_out_halfway_has_everything_of_ours_taken_back_once_it_is_at_rest() {
     let before = rig.timeline.control_plane_machines();
     thread::sleep(QUIET);
     assert_eq!(rig.timeline.control_plane_machines(), before);
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn a_date_in_the_template_stands_in_the_place_of_ours_for_as_long_as_it_is_there() {
+    let Some(rig) = Rig::start(Etcd::Stacked) else { return };
+    let _agents = rig.stacked(vec![]);
+    let _controller = rig.controller(&Spans::default(), &[]);
+    rig.annotate(OPT_IN, &json!("7d"));
+    let ours = wait_up_to(ROLLED, "our dates", || {
+        Some(dates(&rig)).filter(|dates| dates.len() == 3 && dates.iter().all(Value::is_string))
+    });
+    let template = |date: &Value| {
+        rig.timeline.act(&format!("set the template's date to {date}"));
+        let metadata = json!({ "annotations": { EXPIRY: date } });
+        let patch = json!({ "spec": { "machineTemplate": { "metadata": metadata } } });
+        rig.management().patch("KubeadmControlPlane", CLUSTER, &patch);
+    };
+    let theirs = json!(rfc3339(in_days(200, 0)));
+    template(&theirs);
+    let stands = || dates(&rig).iter().all(|date| *date == theirs);
+    wait_up_to(ROLLED, "the template's date on every Machine", || stands().then_some(()));
+    thread::sleep(QUIET);
+    assert!(stands(), "{:?}", dates(&rig));
+    template(&Value::Null);
+    wait_up_to(ROLLED, "our dates again", || (dates(&rig) == ours).then_some(()));
+    assert_eq!(rig.timeline.control_plane_machines(), 3);
+}
+
+#[test]
+#[ignore = "takes minutes, and the programs of rig/build"]
+fn a_control_plane_that_is_upgraded_in_place_has_no_date_from_us() {
+    let Some(rig) = Rig::start(Etcd::Stacked) else { return };
+    let _agents = rig.stacked(vec![in_days(7, 60); 3]);
+    let strategy = json!({ "type": "InPlace", "rollingUpdate": null });
+    let patch = json!({ "spec": { "rollout": { "strategy": strategy } } });
+    rig.management().patch("KubeadmControlPlane", CLUSTER, &patch);
+    let controller = rig.controller(&Spans::default(), &[]);
+    rig.annotate(OPT_IN, &json!("7d"));
+    wait_up_to(ROLLED, "our controller to say so", || {
+        let findings = controller.clusters()[0]["findings"].as_array().cloned()?;
+        findings.iter().any(|finding| finding["guard"] == "in-place").then_some(())
+    });
+    thread::sleep(Duration::from_mins(1) + QUIET);
+    assert_eq!(dates(&rig), [Value::Null, Value::Null, Value::Null]);
+    assert_eq!(rig.timeline.control_plane_machines(), 3);
+    // What it would do with a date that is due: nothing that renews a certificate.
+    let due = json!({ "metadata": { "annotations": { EXPIRY: rfc3339(in_days(1, 0)) } } });
+    let days = json!({ "spec": { "rollout": { "before": { "certificatesExpiryDays": 7 } } } });
+    rig.management().patch("Machine", &rig.machines(false).remove(0), &due);
+    rig.management().patch("KubeadmControlPlane", CLUSTER, &days);
+    wait_up_to(ROLLED, "KCP to ask for an upgrade in place", || {
+        (rig.control_plane()["metadata"]["annotations"][IN_PLACE] == "true").then_some(())
+    });
+    thread::sleep(QUIET);
+    assert_eq!(rig.timeline.control_plane_machines(), 3);
 }

@@ -35,7 +35,7 @@ pub struct Cluster {
     // Stopped before the etcd that it talks to.
     server: Mutex<Server>,
     _etcd: Server,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// Who asks.
@@ -116,7 +116,7 @@ impl Cluster {
             admin,
             server: Mutex::new(server),
             _etcd: etcd,
-            _directory: directory,
+            directory,
         };
         wait_up_to(AWAY, "a ready API server", || {
             if cluster.server().ended() {
@@ -148,6 +148,17 @@ impl Cluster {
     pub fn start_again(&self) {
         self.server().start_again();
         wait_up_to(AWAY, "the API server again", || self.is_ready());
+    }
+
+    /// Ends both API servers, and starts this one again before the other's objects: whoever talks to it talks to
+    /// another management cluster from then on.
+    pub fn take_over(&self, other: &Self) {
+        other.stop();
+        self.stop();
+        let socket = |of: &Self| of.directory.path().join("etcd.sock");
+        fs::remove_file(socket(self)).unwrap();
+        std::os::unix::fs::symlink(socket(other), socket(self)).unwrap();
+        self.start_again();
     }
 
     /// A kubeconfig of an administrator, with everything embedded.

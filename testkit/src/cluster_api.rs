@@ -187,6 +187,16 @@ impl Management<'_> {
         self.0.create(&format!("/api/v1/namespaces/{NAMESPACE}/secrets"), &secret);
     }
 
+    /// Gives a Secret to the object that controls it.
+    pub fn own_secret(&self, name: &str, controller: &Value) {
+        let owner = json!({
+            "apiVersion": controller["apiVersion"], "kind": controller["kind"], "controller": true,
+            "name": controller["metadata"]["name"], "uid": controller["metadata"]["uid"],
+        });
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{name}");
+        self.merge(&path, &json!({ "metadata": { "ownerReferences": [owner] } }));
+    }
+
     /// Writes these fields over those that a Secret has.
     pub fn replace_secret(&self, name: &str, fields: &[(&str, &str)]) {
         let path = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{name}");
