@@ -1,6 +1,5 @@
 //! Our controller is killed after every write, and the end is the same.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -36,20 +35,16 @@ fn both_are_rolled_once_where_it_is_killed_after_every_write(until_due: i64, qui
     let due = in_days(7, spans.get("lead") + until_due);
     let made = made(&rig, Ends { etcd: vec![due], ..Ends::default() });
     rig.annotate(OPT_IN, &json!("7d"));
-    let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                let mut controller = rig.controller(&spans, &["--no-leader-elect"]);
-                let before = controller.writes("");
-                while !over.load(Ordering::Relaxed) && controller.writes("") == before {
-                    assert!(!controller.ended(), "{}", controller.log());
-                    thread::sleep(LOOK);
-                }
-                rig.timeline.act("killed expiryd-controller after a write");
+        let end = scope.spawn(|| both_are_rolled_once_and_stay_so_for(quiet, &rig, &made));
+        while !end.is_finished() {
+            let mut controller = rig.controller(&spans, &["--no-leader-elect"]);
+            let before = controller.writes("");
+            while !end.is_finished() && controller.writes("") == before {
+                assert!(!controller.ended(), "{}", controller.log());
+                thread::sleep(LOOK);
             }
-        });
-        both_are_rolled_once_and_stay_so_for(quiet, &rig, &made);
-        over.store(true, Ordering::Relaxed);
+            rig.timeline.act("killed expiryd-controller after a write");
+        }
     });
 }
