@@ -30,7 +30,10 @@ impl Timestamp {
     /// # Errors
     /// Says that the text is not such a date, and shows one that is.
     pub fn parse(text: &str) -> Result<Self, String> {
-        OffsetDateTime::parse(text, &Rfc3339).map(|t| Self(t.unix_timestamp())).map_err(|_| {
+        // RFC 3339 lets these letters be small ones, or a space; Go, and so Cluster API, does not.
+        let is_strict = text.as_bytes().get(10) == Some(&b'T') && !text.ends_with('z');
+        let parsed = OffsetDateTime::parse(text, &Rfc3339).ok().filter(|_| is_strict);
+        parsed.map(|time| Self(time.unix_timestamp())).ok_or_else(|| {
             format!("{text:?} is not a date; write it as RFC 3339, such as 2027-03-09T09:00:00Z")
         })
     }

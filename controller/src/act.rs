@@ -14,7 +14,9 @@ use crate::memory::{
     SKIPPED_HEALTH_CHECKS,
 };
 use crate::objects::{Kinds, annotation, why};
-use crate::observe::etcd::{CONTROLLER_LABEL, MARK, NAMESPACE, UPGRADE_COMPLETE, UPGRADING};
+use crate::observe::etcd::{
+    CERTIFICATES, CONTROLLER_LABEL, MARK, NAMESPACE, REFRESH_ASKED, UPGRADE_COMPLETE, UPGRADING,
+};
 use crate::observe::{ClusterKey, Target, Targets};
 
 /// Who we are to the API server's field management.
@@ -29,6 +31,9 @@ pub enum ActError {
     /// Too little of the lease is left, or another instance has it.
     #[error("the lease is not ours for long enough; another instance goes on")]
     NotLeader,
+    /// It took longer than what it rests on is good for; whether it was made is not known.
+    #[error("it took too long, so everything is read again first")]
+    TooLate,
     /// Something else has changed the object since it was read.
     #[error("{0} has changed since it was read; it is read again")]
     Conflict(String),
@@ -233,16 +238,15 @@ impl Writer {
         key: &ClusterKey,
         targets: &mut Targets,
     ) -> Result<(), ActError> {
-        const CONDITION: &str = "EtcdCertificatesAvailable";
         let (kind, target) = self.etcd(targets)?;
         let object = self.read(key, kind, target).await?;
         let conditions = object.data.pointer("/status/conditions").and_then(Value::as_array);
         let mut conditions = conditions.cloned().unwrap_or_default();
         for condition in &mut conditions {
-            if condition["type"] == CONDITION {
+            if condition["type"] == CERTIFICATES {
                 condition["status"] = "False".into();
                 condition["severity"] = "Info".into();
-                condition["reason"] = "RefreshAskedFor".into();
+                condition["reason"] = REFRESH_ASKED.into();
             }
         }
         let metadata = json!({ "resourceVersion": target.resource_version });

@@ -16,7 +16,11 @@ use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::warn;
+use tracing::{Level, warn};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::fleet::Fleet;
 use crate::objects::{Kinds, why};
@@ -176,6 +180,8 @@ async fn client(common: &Common) -> Result<Client, String> {
         format!("the management cluster is not known: {why}; name its kubeconfig with --kubeconfig")
     })?;
     // A write that hangs longer than this is given up: what it rests on grows old.
+    // Nor is it tried again before that was read again, as a client would by itself.
+    config.default_retry = false;
     config.read_timeout = Some(REQUEST_TIMEOUT);
     config.write_timeout = Some(REQUEST_TIMEOUT);
     Client::try_from(config)
@@ -197,11 +203,15 @@ async fn discovered(common: &Common) -> Result<(Client, Kinds), String> {
 
 async fn work(arguments: Work) -> ExitCode {
     let ansi = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(ansi)
-        .with_target(false)
-        .init();
+        .with_target(false);
+    // A silent agent is told with its cluster, once for each change; the library has an error of it at each look.
+    let ours = filter_fn(|about| {
+        *about.level() <= Level::INFO && !about.target().starts_with("kube_client")
+    });
+    tracing_subscriber::registry().with(lines.with_filter(ours)).init();
     let parameters = arguments.spans.parameters();
     if parameters != Parameters::default() {
         warn!("spans of time are not the usual ones, which is for tests: {parameters:?}");

@@ -16,7 +16,7 @@ use expiryd_api::Timestamp;
 
 use crate::facts::Facts;
 use crate::parameters::{DAY, Parameters};
-pub use action::{Action, ActionName, Planned, Reason};
+pub use action::{Action, ActionName, Part, Planned, Reason};
 pub use client_pair::held_until;
 pub use guard::{Concern, Finding, Guard};
 pub use opt_in::OptIn;
@@ -34,6 +34,8 @@ pub struct Decision {
     pub findings: Vec<Finding>,
     /// When etcd is to be rolled, and by when at the latest; `None` when nothing of it is due to be.
     pub etcd_start: Option<Start>,
+    /// Whether that start waits for something of this cluster itself, so that no other one waits for its turn.
+    pub etcd_start_waits: bool,
     /// Whether an etcd rollout of ours goes on, and is not stuck.
     pub etcd_rolling: bool,
     /// Whether one is stuck, and nobody has acknowledged that.
@@ -159,7 +161,9 @@ impl Case<'_> {
     fn gate(&self) -> Option<Guard> {
         let Facts { cluster, control_plane, etcd } = self.facts;
         let Some(control_plane) = control_plane else {
-            return Some(Guard::UnsupportedControlPlane);
+            // Of a cluster that nobody opted in nobody is told that it could not be helped.
+            let asked = *self.opt_in != OptIn::No;
+            return Some(if asked { Guard::UnsupportedControlPlane } else { Guard::NotOptedIn });
         };
         let etcd_deleting = etcd.as_ref().is_some_and(|etcd| etcd.deleting);
         let etcd_paused = etcd.as_ref().is_some_and(|etcd| etcd.paused);
@@ -182,7 +186,7 @@ impl Case<'_> {
 
     /// Whether a CA ends within the life of a leaf.
     fn ca_ends(&self) -> bool {
-        let life = self.facts.lifetime_days().unwrap_or(USUAL_LIFETIME) * DAY;
+        let life = self.facts.lifetime_days().unwrap_or(USUAL_LIFETIME).saturating_mul(DAY);
         let of_etcd = self.facts.etcd.as_ref().and_then(|etcd| etcd.ca_not_after);
         let mut ends = [self.facts.cluster.ca_not_after, of_etcd].into_iter().flatten();
         ends.any(|end| end <= after(self.now, life))

@@ -192,6 +192,8 @@ pub struct EtcdCluster {
     pub pairs: Vec<ClientPair>,
     /// The pair in the Secret `<c>-apiserver-etcd-client`.
     pub secret: Option<SecretPair>,
+    /// We had the pair made anew, and EC has not done it yet.
+    pub refresh_asked: bool,
     /// When etcd's CA ends.
     pub ca_not_after: Option<Timestamp>,
     /// `healthcheck-retries` that we replaced, to be put back.

@@ -13,7 +13,7 @@ use kube::{Client, ResourceExt};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-pub use self::control_plane::{ControlPlaneStatus, ControlPlaneView};
+pub use self::control_plane::{Condition, ControlPlaneStatus, ControlPlaneView};
 pub use self::etcd::{EtcdClusterView, EtcdConfigView};
 
 /// Label of everything that belongs to a cluster.

@@ -2,6 +2,7 @@
 //! read and the write that its resourceVersion guards.
 
 mod agents;
+mod bounded;
 mod certificate;
 mod clusters;
 mod control_plane;
@@ -24,6 +25,7 @@ pub use self::clusters::{ClusterKey, Scope};
 pub use self::secret::ClusterSecret;
 pub use self::told::Told;
 use self::workload::Workload;
+pub use self::workload::cluster_uid;
 use crate::facts::{Cluster, Facts};
 use crate::memory::{ACKNOWLEDGE, FIRST_SEEN, HOLD, ROLLOUT_BEFORE_EXPIRY};
 use crate::objects::{CLUSTER_NAME, ClusterView, Kinds, PAUSED, annotation, is_deleting, view};
@@ -122,9 +124,14 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Reads through this client what the API server serves.
-    pub async fn new(client: Client, kinds: Kinds, may_restart_etcd_controller: bool) -> Self {
-        let uid = workload::cluster_uid(client.clone()).await;
+    /// Reads through this client what the API server serves. By the UID the management cluster is known again among
+    /// those that it manages.
+    pub const fn new(
+        client: Client,
+        kinds: Kinds,
+        may_restart_etcd_controller: bool,
+        uid: Option<String>,
+    ) -> Self {
         Self { client, kinds, may_restart_etcd_controller, uid }
     }
 
@@ -168,6 +175,15 @@ async fn in_time<T>(
 ) -> Result<T, String> {
     let answer = tokio::time::timeout(timeout, saying).await;
     answer.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}")))
+}
+
+/// Bytes of a path that an agent names (`PATH_MAX`); what is longer, or not in one line, is no file's.
+const LONGEST_PATH: usize = 4_096;
+
+/// The path that an agent names. It is remembered on objects, logged and shown.
+fn path(text: &str) -> Option<String> {
+    let is_one = text.len() <= LONGEST_PATH && !text.chars().any(char::is_control);
+    is_one.then(|| text.to_owned())
 }
 
 fn timestamp(time: &Time) -> Timestamp {

@@ -12,7 +12,7 @@ use crate::act::Writer;
 use crate::fleet::Fleet;
 use crate::leader::{Candidate, Held, Times};
 use crate::objects::{Kinds, why};
-use crate::observe::{Observer, Scope};
+use crate::observe::{Observer, Scope, cluster_uid};
 use crate::parameters::Parameters;
 use crate::schedule::{Policy, Schedule};
 use crate::tell::Teller;
@@ -84,6 +84,7 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
     let Some(kinds) = discovered(&client, &mut stop).await else { return Ok(()) };
+    let Some(uid) = named(&client, &mut stop).await else { return Ok(()) };
     fleet.ready();
     let (held, leads) = watch::channel(Held::default());
     let candidate = options.lease.as_ref().map(|lease| {
@@ -98,7 +99,7 @@ pub async fn run(
         tokio::spawn(async move { held.closed().await })
     };
     let observer =
-        Observer::new(client.clone(), kinds.clone(), options.may_restart_etcd_controller).await;
+        Observer::new(client.clone(), kinds.clone(), options.may_restart_etcd_controller, uid);
     let worker = Worker {
         observer,
         teller: Teller::new(client.clone(), kinds.cluster.clone(), options.identity.clone()),
@@ -134,6 +135,23 @@ async fn discovered(client: &Client, stop: &mut watch::Receiver<bool>) -> Option
             Err(error) => {
                 warn!("the API server was not heard, asking again in a minute: {}", why(&error));
             }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(DISCOVER) => {}
+            _ = stop.changed() => return None,
+        }
+    }
+}
+
+/// Waits until the management cluster says which one it is; `None` when told to stop before.
+async fn named(client: &Client, stop: &mut watch::Receiver<bool>) -> Option<Option<String>> {
+    loop {
+        match cluster_uid(client.clone()).await {
+            Ok(uid) => return Some(uid),
+            Err(why) => warn!(
+                "the namespace kube-system, by which a cluster is known again, cannot be read; asking again in a \
+                 minute: {why}"
+            ),
         }
         tokio::select! {
             () = tokio::time::sleep(DISCOVER) => {}

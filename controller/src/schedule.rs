@@ -82,12 +82,19 @@ impl<K: Ord + Clone> Schedule<K> {
     /// Notes what a decision about a cluster asks for.
     pub fn decided(&mut self, key: &K, decision: &Decision) {
         let request = Request {
-            start: decision.etcd_start,
+            start: decision.etcd_start.filter(|_| !decision.etcd_start_waits),
             rolling: decision.etcd_rolling,
             stuck: decision.etcd_stuck,
             marks_pending: decision.marks_pending,
             alone: decision.goes_alone,
         };
+        self.requests.insert(key.clone(), Some(request));
+    }
+
+    /// Notes that a cluster cannot be read: the others wait for it no longer. A rollout of it that was stuck stays so.
+    pub fn unread(&mut self, key: &K) {
+        let known = self.requests.get(key).copied().flatten().unwrap_or_default();
+        let request = Request { stuck: known.stuck, ..Request::default() };
         self.requests.insert(key.clone(), Some(request));
     }
 
@@ -97,7 +104,11 @@ impl<K: Ord + Clone> Schedule<K> {
         Turn {
             etcd: early.is_some(),
             early: early.unwrap_or(0),
-            marks_pending: self.requests.values().flatten().any(|request| request.marks_pending),
+            // Of a cluster that was not looked at yet nobody knows.
+            marks_pending: self
+                .requests
+                .values()
+                .any(|request| request.is_none_or(|request| request.marks_pending)),
             refresh_secret_alone: self.policy.refresh_secret_alone,
             finish_upgrades: self.policy.finish_upgrades,
         }
@@ -105,7 +116,7 @@ impl<K: Ord + Clone> Schedule<K> {
 
     /// How many seconds before its own start a cluster may begin; `None` when it is not its turn.
     fn early(&self, key: &K, now: Timestamp) -> Option<i64> {
-        // Whoever is far from its own start need not be compared with all others.
+        // Whoever is far from its own start, or waits for itself, need not be compared with all others.
         let start = self.requests.get(key).copied().flatten()?.start?;
         if start.from.unix() - self.earliest > now.unix()
             || self.requests.values().any(Option::is_none)
@@ -278,5 +289,25 @@ mod tests {
         let pending = Decision { marks_pending: true, ..Decision::default() };
         let schedule = schedule(1, &[("a", pending), ("b", Decision::default())]);
         assert!(schedule.turn(&"b", NOW).marks_pending);
+    }
+
+    #[test]
+    fn who_waits_for_itself_or_cannot_be_read_keeps_nobody_waiting() {
+        let waits = |decision| Decision { etcd_start_waits: true, ..decision };
+        let all = [("a", waits(due(0, 1_500))), ("b", due(0, 2_000))];
+        assert_eq!(turns(&schedule(1, &all), &["a", "b"]), [false, true]);
+        let mut schedule = schedule(1, &[("a", rolling()), ("b", due(0, 2_000))]);
+        assert_eq!(turns(&schedule, &["b"]), [false]);
+        schedule.unread(&"a");
+        assert_eq!(turns(&schedule, &["b"]), [true]);
+    }
+
+    #[test]
+    fn a_cluster_that_was_not_looked_at_yet_may_have_marks() {
+        let mut schedule = schedule(1, &[("a", Decision::default())]);
+        schedule.clusters(["a", "b"]);
+        assert!(schedule.turn(&"a", NOW).marks_pending);
+        schedule.decided(&"b", &Decision::default());
+        assert!(!schedule.turn(&"a", NOW).marks_pending);
     }
 }

@@ -12,11 +12,11 @@ use tracing::{error, info, warn};
 use crate::act::{ActError, Writer};
 use crate::clock::now;
 use crate::condition::Condition;
-use crate::decide::{Decision, decide};
+use crate::decide::{Decision, Part, Planned, decide};
 use crate::fleet::{Fleet, Outcome};
 use crate::leader::Held;
 use crate::objects::why;
-use crate::observe::{ClusterKey, Observation, Observer, Scope};
+use crate::observe::{ClusterKey, Observation, Observer, Scope, Targets, Told};
 use crate::parameters::{DAY, Parameters};
 use crate::schedule::Schedule;
 use crate::status::ClusterStatus;
@@ -39,6 +39,9 @@ const AT_ONCE: Duration = Duration::from_millis(500);
 /// After a failure a cluster is looked at again after this, doubled each time.
 const BACKOFF: Duration = Duration::from_secs(2);
 const BACKOFF_CAP: Duration = Duration::from_mins(5);
+
+/// After so many failures in a row, some ten minutes, a cluster that cannot be read keeps no other one waiting.
+const UNREADABLE: u32 = 9;
 
 /// Works on clusters.
 #[derive(Clone)]
@@ -114,12 +117,13 @@ impl Worker {
             let now = Instant::now();
             let due = next.iter().filter(|(key, next)| next.at <= now && !busy.contains(key));
             let free = pace.concurrency.saturating_sub(busy.len());
-            let due: Vec<_> = due.map(|(key, _)| key.clone()).take(free).collect();
-            for key in due {
+            let due: Vec<_> =
+                due.map(|(key, next)| (key.clone(), next.failures)).take(free).collect();
+            for (key, failures) in due {
                 busy.push(key.clone());
                 let worker = self.clone();
                 working.push(async move {
-                    let done = worker.reconcile(&key).await;
+                    let done = worker.reconcile(&key, failures).await;
                     (key, done)
                 });
             }
@@ -149,8 +153,8 @@ impl Worker {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads a cluster, decides, and acts; says when to look again, or that it failed.
-    async fn reconcile(&self, key: &ClusterKey) -> Option<Look> {
+    /// Reads a cluster, decides, and acts; says when to look again, or that it failed, as so often before.
+    async fn reconcile(&self, key: &ClusterKey, failures: u32) -> Option<Look> {
         let began = Instant::now();
         let observation = match self.observer.observe(key).await {
             Ok(Some(observation)) => observation,
@@ -158,6 +162,9 @@ impl Worker {
             Err(error) => {
                 warn!(cluster = %key, "{error}");
                 self.fleet.unread(key, error.to_string());
+                if failures >= UNREADABLE {
+                    self.lock().unread(key);
+                }
                 return None;
             }
         };
@@ -174,21 +181,52 @@ impl Worker {
         let status = ClusterStatus::of(key.names(), &facts, &decision, now).without(unheard);
         let condition = Condition::of(&status, now);
         self.fleet.cluster(key, status);
+        if self.dry_run {
+            for Planned { action, reason } in &decision.actions {
+                info!(cluster = %key, %reason, "would: {action}");
+            }
+            return Some(look(&decision, true, now));
+        }
+        let carried = self.carry_out(key, &decision, &mut targets, &told, (began, now)).await;
+        if self.leads.borrow().allows(Instant::now(), self.margin) {
+            self.teller.condition(key, &told, condition, now).await;
+        }
+        match carried {
+            Carried::Out => Some(look(&decision, false, now)),
+            Carried::Conflict => Some(Look::Conflict),
+            Carried::Failed => None,
+        }
+    }
+
+    /// Makes a decision's writes, while it leads and the decision is young enough. What rests on one that failed
+    /// is not tried.
+    async fn carry_out(
+        &self,
+        key: &ClusterKey,
+        decision: &Decision,
+        targets: &mut Targets,
+        told: &Told,
+        (began, now): (Instant, Timestamp),
+    ) -> Carried {
+        let mut failed: Vec<Part> = Vec::new();
+        let mut carried = Carried::Out;
         for planned in &decision.actions {
             let (action, reason) = (&planned.action, planned.reason);
-            if self.dry_run {
-                info!(cluster = %key, %reason, "would: {action}");
+            let part = action.part();
+            if failed.iter().any(|failed| part.rests_on(*failed)) {
                 continue;
             }
-            if began.elapsed() > DECISION_AGE {
+            let left = DECISION_AGE.saturating_sub(began.elapsed());
+            if left.is_zero() {
                 warn!(cluster = %key, "reading and writing took too long; all of it is read again");
-                return None;
+                return Carried::Failed;
             }
             if !self.leads.borrow().allows(Instant::now(), self.margin) {
                 warn!(cluster = %key, "{}", ActError::NotLeader);
-                return None;
+                return Carried::Failed;
             }
-            let ended = self.writer.act(key, action, &mut targets, now).await;
+            let acting = self.writer.act(key, action, targets, now);
+            let ended = tokio::time::timeout(left, acting).await.unwrap_or(Err(ActError::TooLate));
             let outcome = match &ended {
                 Ok(()) => Outcome::Done,
                 Err(ActError::Conflict(_)) => Outcome::Conflict,
@@ -198,23 +236,33 @@ impl Worker {
             match ended {
                 Ok(()) => {
                     info!(cluster = %key, %reason, "done: {action}");
-                    self.teller.done(key, &told, planned).await;
+                    self.teller.done(key, told, planned).await;
+                    continue;
                 }
                 Err(error @ ActError::Conflict(_)) => {
                     info!(cluster = %key, "{error}");
-                    return Some(Look::Conflict);
+                    carried = carried.max(Carried::Conflict);
                 }
                 Err(error) => {
                     error!(cluster = %key, "not done: {action}: {error}");
-                    return None;
+                    carried = Carried::Failed;
                 }
             }
+            failed.push(part);
         }
-        if !self.dry_run && self.leads.borrow().allows(Instant::now(), self.margin) {
-            self.teller.condition(key, &told, condition, now).await;
-        }
-        Some(look(&decision, self.dry_run, now))
+        carried
     }
+}
+
+/// What came of a decision's writes; of several the last in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Carried {
+    /// All are made.
+    Out,
+    /// Something else had changed an object.
+    Conflict,
+    /// One was refused, or could not be made in time.
+    Failed,
 }
 
 /// How soon to look at a cluster again.

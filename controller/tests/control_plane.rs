@@ -80,10 +80,16 @@ pub(crate) fn prod(cluster: &Cluster) {
         "Machine",
         "cp-1",
         json!({
-            "metadata": { "labels": {
-                "cluster.x-k8s.io/cluster-name": "prod",
-                "cluster.x-k8s.io/control-plane": "",
-            } },
+            "metadata": {
+                "labels": {
+                    "cluster.x-k8s.io/cluster-name": "prod",
+                    "cluster.x-k8s.io/control-plane": "",
+                },
+                "ownerReferences": [{
+                    "apiVersion": "controlplane.cluster.x-k8s.io/v1beta2",
+                    "kind": "KubeadmControlPlane", "name": "prod", "uid": "1",
+                }],
+            },
             "spec": {
                 "providerID": "test://cp-1",
                 "bootstrap": { "configRef": { "kind": "KubeadmConfig", "name": "cp-1" } },

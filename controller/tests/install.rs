@@ -165,6 +165,37 @@ fn no_more(cluster: &Cluster, token: &As) {
     assert_eq!(patch(&etcd, &annotation("expiryd.dev/intent")), 200);
     assert_eq!(patch(&etcd, &annotation("cluster.x-k8s.io/paused")), 422);
     assert_eq!(patch(&etcd, &json!({ "spec": { "replicas": 1 } })), 422);
+    let says = |kind: &str, reason: &str, more: Value| {
+        let condition =
+            json!({ "type": kind, "status": "False", "severity": "Info", "reason": reason });
+        let mut status = json!({ "status": { "conditions": [condition] } });
+        status["status"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        status
+    };
+    let certificates = "EtcdCertificatesAvailable";
+    let made =
+        says(certificates, "", json!({ "ready": true, "endpoints": "https://192.0.2.1:2379" }));
+    management.status("EtcdadmCluster", "prod-etcd", &made["status"]);
+    let status = format!("{etcd}/status");
+    assert_eq!(patch(&status, &says(certificates, "RefreshAskedFor", json!({}))), 200);
+    assert_eq!(patch(&status, &says(certificates, "Other", json!({}))), 422);
+    assert_eq!(patch(&status, &says("Other", "RefreshAskedFor", json!({}))), 422);
+    for evil in [json!({ "ready": false }), json!({ "endpoints": "https://198.51.100.1:2379" })] {
+        assert_eq!(patch(&status, &json!({ "status": evil })), 422, "{evil}");
+    }
+
+    let told = format!("cluster.x-k8s.io/v1beta2/namespaces/{NAMESPACE}/clusters/prod/status");
+    assert_eq!(patch(&told, &json!({ "status": { "phase": "Failed" } })), 422);
+    assert_eq!(
+        patch(
+            &told,
+            &json!({ "status": { "conditions": [{
+        "type": "Available", "status": "False", "reason": "x", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }] } })
+        ),
+        422
+    );
 
     let read = |path: &str| {
         let json = "application/json";

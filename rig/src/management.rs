@@ -29,6 +29,9 @@ use crate::{definitions, objects};
 /// The one cluster that is made.
 pub const CLUSTER: &str = "prod";
 
+/// How many members an etcd usually has.
+const MEMBERS: usize = 3;
+
 /// What a cluster may take until its machines are there.
 const MADE: Duration = Duration::from_mins(5);
 
@@ -142,6 +145,11 @@ impl Rig {
 
     /// Makes the cluster with an etcd of its own, and waits until it is whole.
     pub fn external(&self, ends: Ends) -> (EtcdHosts, NodeAgents) {
+        self.external_of(MEMBERS, ends)
+    }
+
+    /// The same with another number of members.
+    pub fn external_of(&self, members: usize, ends: Ends) -> (EtcdHosts, NodeAgents) {
         let authority = Authority::rsa("kubernetes");
         let (certificate, key) = (authority.pem(), authority.key_pem());
         // EC looks for its CA before it makes one. The in-memory provider wants the key in the other Secret,
@@ -153,7 +161,7 @@ impl Rig {
         let etcd = self.etcd.clone();
         let cluster = Arc::clone(&self.cluster);
         let hosts = EtcdHosts::start(cluster, authority, etcd, ends.etcd, ends.lies);
-        self.create(objects::external(CLUSTER));
+        self.create(objects::external(CLUSTER, members));
         // As EC's own are (`controllers/certs.go`); so they are moved with the cluster.
         for name in ["managed-etcd", "etcd"] {
             self.management().own_secret(&format!("{CLUSTER}-{name}"), &self.etcdadm_cluster());
@@ -180,7 +188,7 @@ impl Rig {
         self.timeline.act(&format!("applied the {kind} as EKS Anywhere does"));
         let objects = match etcd {
             Etcd::Stacked => objects::stacked(CLUSTER),
-            Etcd::External => objects::external(CLUSTER),
+            Etcd::External => objects::external(CLUSTER, MEMBERS),
         };
         let (_, name, object) = objects.into_iter().find(|(found, ..)| *found == kind).unwrap();
         self.management().apply(kind, &name, object, "eks-a-controller");

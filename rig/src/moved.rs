@@ -2,15 +2,20 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use testkit::cluster::{Cluster, assets};
 use testkit::cluster_api::NAMESPACE;
+use testkit::wait_up_to;
 
 use crate::definitions;
 use crate::etcd_controller;
 use crate::etcd_hosts::EtcdHosts;
 use crate::management::Rig;
 use crate::node_agents::NodeAgents;
+
+/// What a move may take, with what is in its way.
+const MOVED: Duration = Duration::from_mins(3);
 
 const BOOTSTRAP_PROVIDER: &str = "etcdadm-bootstrap-provider";
 
@@ -50,7 +55,11 @@ impl Rig {
         command.args(["move", "-v", "2", "-n", NAMESPACE]);
         command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--to-kubeconfig").arg(&to);
         command.env("CLUSTERCTL_DISABLE_VERSIONCHECK", "true").env("HOME", self.folder.path());
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        // It gives up, and has changed nothing, where a Machine goes while it looks; a person tries it again.
+        wait_up_to(MOVED, "clusterctl to move the cluster", || {
+            let output = command.output().unwrap();
+            eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+            output.status.success().then_some(())
+        });
     }
 }

@@ -16,16 +16,16 @@ pub(crate) fn stacked(name: &str) -> Vec<Object> {
     objects
 }
 
-/// A cluster whose control plane is three machines, and its etcd three others, as EKS Anywhere makes it
+/// A cluster whose control plane is three machines, and its etcd so many others, as EKS Anywhere makes it
 /// (`pkg/providers/*/config/template-cp.yaml`).
-pub(crate) fn external(name: &str) -> Vec<Object> {
+pub(crate) fn external(name: &str, members: usize) -> Vec<Object> {
     let etcd = format!("{name}-etcd");
     let named = json!({
         "apiGroup": "etcdcluster.cluster.x-k8s.io", "kind": "EtcdadmCluster", "name": etcd,
     });
     let template = json!({ "metadata": {}, "spec": { "template": { "spec": {} } } });
     let spec = json!({
-        "replicas": 3,
+        "replicas": members,
         "etcdadmConfigSpec": {
             "etcdadmBuiltin": true,
             "format": "cloud-config",

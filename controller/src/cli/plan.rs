@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Common, OUTPUT, UNAVAILABLE, discovered, failed};
 use crate::decide::{Turn, decide};
 use crate::objects::why;
-use crate::observe::{ClusterKey, Observation, Observer};
+use crate::observe::{ClusterKey, Observation, Observer, cluster_uid};
 use crate::parameters::Parameters;
 use crate::render::table;
 use crate::status::{ClusterStatus, Severity};
@@ -40,7 +40,9 @@ pub(super) async fn plan(arguments: Plan) -> ExitCode {
         Ok(discovered) => discovered,
         Err(why) => return failed(UNAVAILABLE, &why),
     };
-    let observer = Observer::new(client, kinds, true).await;
+    // Without it a row lacks what is said of the management cluster, and a person may have no right to it.
+    let uid = cluster_uid(client.clone()).await.ok().flatten();
+    let observer = Observer::new(client, kinds, true, uid);
     let keys = match observer.clusters(&arguments.common.scope()).await {
         Ok(keys) => keys,
         Err(error) => {

@@ -124,6 +124,30 @@ closed_list! {
     }
 }
 
+/// What of a cluster a write is about. One that fails keeps those behind it from being tried that rest on it, and
+/// no others: what protects etcd's members must not wait for a webhook that refuses days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// A date on one Machine: it rests on what is remembered of the control plane, and nothing rests on it.
+    Machine,
+    /// The control plane as a whole.
+    ControlPlane,
+    /// A rollout of etcd.
+    Etcd,
+    /// The client pair that etcdadm-controller holds.
+    ClientPair,
+}
+
+impl Part {
+    /// Whether it is of no use, or harm, once a write of this part has failed.
+    pub fn rests_on(self, failed: Self) -> bool {
+        match self {
+            Self::Machine => failed == Self::ControlPlane,
+            Self::ControlPlane | Self::Etcd | Self::ClientPair => self == failed,
+        }
+    }
+}
+
 /// A write, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Planned {
@@ -151,6 +175,24 @@ impl Action {
             Self::RestartEtcdController => ActionName::RestartEtcdController,
             Self::SkipHealthChecks(_) => ActionName::SkipHealthChecks,
             Self::FinishUpgrade => ActionName::FinishUpgrade,
+        }
+    }
+
+    /// What it is a part of.
+    pub const fn part(&self) -> Part {
+        match self {
+            Self::Annotate { .. } | Self::Unannotate { .. } => Part::Machine,
+            Self::SetDays(_) | Self::RecordRolledFor(_) => Part::ControlPlane,
+            Self::RecordPairs(_) | Self::SkipHealthChecks(_) | Self::RestartEtcdController => {
+                Part::ClientPair
+            }
+            Self::RecordIntent(_)
+            | Self::Mark { .. }
+            | Self::Unmark { .. }
+            | Self::Nudge { .. }
+            | Self::TakeBackNudge
+            | Self::RefreshSecret
+            | Self::FinishUpgrade => Part::Etcd,
         }
     }
 

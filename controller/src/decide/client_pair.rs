@@ -76,11 +76,19 @@ impl Case<'_> {
         if !self.opt_in.is_full() {
             if stale.is_some() {
                 decision.find(Guard::StalePair);
+            } else if etcd.skipped_health_checks {
+                // Ours to put back; while the pair is stale its health checks would remove members.
+                decision.act(Action::SkipHealthChecks(false), Reason::Withdrawn);
             }
             return;
         }
         if pairs != etcd.pairs {
             decision.act(Action::RecordPairs(pairs), Reason::PairChanged);
+        }
+        // A restart that is refused, or waits for marks of another cluster, must not become what it would prevent.
+        let urgent = stale.is_some_and(|held| self.is_urgent(held));
+        if urgent && etcd.controller.may_restart && !etcd.skipped_health_checks {
+            decision.act(Action::SkipHealthChecks(true), Reason::StalePair);
         }
         match stale {
             // So soon after another pair a start could not be told from one before it, and would be followed

@@ -52,7 +52,7 @@ impl ControlPlane {
 
     /// The window in which it rolls a Machine, where we asked for `window` seconds.
     pub(super) fn window(&self, window: i64) -> i64 {
-        window.max(self.days.unwrap_or(0) * DAY)
+        window.max(self.days.unwrap_or(0).saturating_mul(DAY))
     }
 }
 
@@ -100,7 +100,7 @@ impl Case<'_> {
 
     /// Whether a date is in the control plane's window, or will be so soon.
     fn is_due(&self, control_plane: &ControlPlane, date: Timestamp, ahead: i64) -> bool {
-        before(date, control_plane.window(self.opt_in.window()) + ahead) <= self.now
+        before(date, control_plane.window(self.opt_in.window()).saturating_add(ahead)) <= self.now
     }
 
     fn wanted(
@@ -178,7 +178,8 @@ impl Case<'_> {
         }
         let old = machine.published.last();
         let new = Record { date: expiry.not_after, degraded };
-        if movement == Movement::Free && control_plane.is_rolling() {
+        // Also over a degraded report's leave to follow a renewal: KCP would see a machine that need not be replaced.
+        if control_plane.is_rolling() {
             movement = Movement::Earlier(Guard::Rolling);
         }
         let record = moved(new, old, movement)?.or(old).unwrap_or(new);

@@ -1,5 +1,6 @@
 //! Whether a cluster is opted in, and with how many days.
 
+use super::USUAL_LIFETIME;
 use crate::facts::Facts;
 use crate::parameters::{DAY, LEAST_DAYS};
 
@@ -30,8 +31,7 @@ impl OptIn {
             Some("true") => Self::Full(LEAST_DAYS),
             Some(text) => {
                 let days = text.strip_suffix('d').unwrap_or(text).parse().ok();
-                let most = facts.lifetime_days().map_or(i64::MAX, |days| days / 2);
-                let days = days.filter(|days| (LEAST_DAYS..=most).contains(days));
+                let days = days.filter(|days| (LEAST_DAYS..=most(facts)).contains(days));
                 days.map_or(Self::Invalid, Self::Full)
             }
         }
@@ -47,11 +47,19 @@ impl OptIn {
 
     /// The window before an expiry in which it is acted on, in seconds.
     pub(super) const fn window(self) -> i64 {
-        self.days() * DAY
+        self.days().saturating_mul(DAY)
     }
 
     /// Whether etcd may be rolled.
     pub(super) const fn is_full(self) -> bool {
         matches!(self, Self::Full(_))
     }
+}
+
+/// The most days that can be asked for: half of what a certificate lives. Where nobody is heard who tells how long
+/// that is, what kubeadm and etcdadm give, or what was found good before, when somebody was.
+fn most(facts: &Facts) -> i64 {
+    let ours = facts.control_plane.as_ref().and_then(|control_plane| control_plane.our_days);
+    let unheard = || (USUAL_LIFETIME / 2).max(ours.unwrap_or(0));
+    facts.lifetime_days().map_or_else(unheard, |days| days / 2)
 }

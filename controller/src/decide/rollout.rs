@@ -37,11 +37,14 @@ impl Case<'_> {
     ) {
         let Some((start, cause)) = self.etcd_start() else { return };
         decision.etcd_start = Some(start);
+        let waits = self.start_waits(etcd, control_plane, start);
+        decision.etcd_start_waits = gate.is_some() || waits.is_some();
         // Where many are due at once the schedule has one begin earlier.
         if gate.is_some() || before(start.from, self.turn.early) > self.now {
             return;
         }
-        if let Some(guard) = self.start_waits(etcd, control_plane, start) {
+        let queued = !self.turn.etcd && !self.is_urgent(start.deadline);
+        if let Some(guard) = waits.or(queued.then_some(Guard::Queued)) {
             decision.find(guard);
             return;
         }
@@ -50,7 +53,7 @@ impl Case<'_> {
             let newest = etcd.secret.as_ref().map(|secret| secret.not_after);
             if newest.is_some_and(|newest| newest <= enough) {
                 // After a restart it would hold the same one.
-                decision.act(Action::RefreshSecret, Reason::EtcdDue);
+                refresh(etcd, Reason::EtcdDue, decision);
             } else if etcd.controller.may_restart {
                 self.restart(etcd, decision);
             } else {
@@ -59,7 +62,7 @@ impl Case<'_> {
             return;
         }
         if cause == Cause::SecretDue && self.turn.refresh_secret_alone {
-            decision.act(Action::RefreshSecret, Reason::EtcdDue);
+            refresh(etcd, Reason::EtcdDue, decision);
             return;
         }
         let intent = Intent {
@@ -92,7 +95,7 @@ impl Case<'_> {
         if old.is_empty() { names(true) } else { old }
     }
 
-    /// Why a start that is due has to wait.
+    /// What of the cluster itself a start has to wait for.
     fn start_waits(
         &self,
         etcd: &EtcdCluster,
@@ -100,14 +103,16 @@ impl Case<'_> {
         start: Start,
     ) -> Option<Guard> {
         let closed = etcd.intent.as_ref().and_then(|intent| intent.closed);
+        let cools = closed.is_some_and(|closed| {
+            // What was closed in the future was closed by another clock.
+            closed > self.ago(self.parameters.cool) && closed <= self.within(self.parameters.skew)
+        });
         if !is_quiet(etcd, control_plane) {
             Some(if start.deadline <= self.now { Guard::Expired } else { Guard::NotQuiet })
         } else if etcd.replicas == 1 && !etcd.allow_single {
             Some(Guard::SingleEtcd)
-        } else if closed.is_some_and(|closed| closed > self.ago(self.parameters.cool)) {
+        } else if cools && !self.is_urgent(start.deadline) {
             Some(Guard::Cooling)
-        } else if !self.turn.etcd && !self.is_urgent(start.deadline) {
-            Some(Guard::Queued)
         } else {
             None
         }
@@ -121,9 +126,11 @@ impl Case<'_> {
         decision: &mut Decision,
         gate: Option<Guard>,
     ) {
-        // Nothing that we write has an effect while etcdadm-controller is paused.
+        // Nothing that we write has an effect while etcdadm-controller is paused. Who is paused for too long gives
+        // its place to others, and is no storm: somebody did that.
         if etcd.paused || etcd.deleting {
-            decision.etcd_rolling = true;
+            self.note_progress(etcd, intent, decision);
+            decision.etcd_stuck = false;
             return;
         }
         let left: Vec<_> =
@@ -201,11 +208,12 @@ impl Case<'_> {
         if !left.is_empty() || !whole || !etcd.ready {
             return;
         }
-        let secret = etcd.secret.as_ref().map(|secret| secret.not_after);
-        if secret <= intent.secret_not_after {
+        if self.opt_in.is_full() && !self.is_refreshed(etcd, intent) {
             // etcdadm-controller was killed between letting go of the last and making the pair anew.
-            decision.act(Action::RefreshSecret, Reason::SecretNotRefreshed);
             decision.find(Guard::SecretNotRefreshed);
+            if etcd.secret.is_some() {
+                refresh(etcd, Reason::SecretNotRefreshed, decision);
+            }
             return;
         }
         if etcd.upgrading && of_intent(etcd, intent).is_some() {
@@ -217,6 +225,14 @@ impl Case<'_> {
         if rests && etcd.unowned().next().is_none() && !etcd.upgrade_complete {
             self.close(intent, Reason::RolloutOver, decision);
         }
+    }
+
+    /// Whether the Secret has another pair than before a rollout: a later one, or one that was first seen since.
+    fn is_refreshed(&self, etcd: &EtcdCluster, intent: &Intent) -> bool {
+        let pairs = self.pairs(etcd);
+        let is_new = pairs.last().is_some_and(|newest| newest.first_seen > intent.at);
+        let later = etcd.secret.as_ref().map(|secret| secret.not_after) > intent.secret_not_after;
+        etcd.secret.is_some() && (is_new || later)
     }
 
     fn close(&self, intent: &Intent, reason: Reason, decision: &mut Decision) {
@@ -266,4 +282,11 @@ impl Case<'_> {
 /// The nudge for this intent's marks.
 fn of_intent<'a>(etcd: &'a EtcdCluster, intent: &Intent) -> Option<&'a Nudge> {
     etcd.nudge.as_ref().filter(|nudge| nudge.id == intent.id)
+}
+
+/// Has the client pair in the Secret made anew, unless that was asked for and is not done yet.
+fn refresh(etcd: &EtcdCluster, reason: Reason, decision: &mut Decision) {
+    if !etcd.refresh_asked {
+        decision.act(Action::RefreshSecret, reason);
+    }
 }

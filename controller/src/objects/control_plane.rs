@@ -154,6 +154,8 @@ pub struct Condition {
     pub kind: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
+    /// Why, in a word.
+    pub reason: String,
 }
 
 impl ControlPlaneStatus {

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::control_plane::Condition;
+
 /// An EtcdadmCluster (etcdadm-controller `api/v1beta1/etcdadmcluster_types.go`).
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -32,6 +34,8 @@ pub struct EtcdClusterStatus {
     pub ready: bool,
     /// Client URLs, with commas between them.
     pub endpoints: String,
+    /// What etcdadm-controller says of its own work.
+    pub conditions: Vec<Condition>,
 }
 
 /// An EtcdadmConfig (etcdadm-bootstrap-provider `api/v1beta1/etcdadmconfig_types.go`).

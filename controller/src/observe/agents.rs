@@ -8,24 +8,23 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use expiryd_api::{PORT, Status, Timestamp};
-use http_body_util::{BodyExt, Limited};
-use kube::client::Body;
 use kube::{Client, Config};
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, Error};
 use serde::Deserialize;
 
+use super::bounded::{AskError, get};
 use super::certificate::{first_end, from_pem, not_after, sha256};
 use super::served::served;
-use super::{ClusterSecret, Reading, in_time};
+use super::{ClusterSecret, Reading, in_time, path};
 use crate::facts::{Expiry, NotHeard, Report, SecretPair};
 use crate::objects::{Address, why};
 
 /// How long a machine may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Bytes of a report; one of ten thousand certificates has six million.
-const REPORT_LIMIT: usize = 16 << 20;
+/// Bytes of a report; one of an etcd machine's five certificates has some four thousand.
+const REPORT_LIMIT: usize = 256 << 10;
 
 /// In the order in which etcdadm-controller takes them (`controllers/endpoints.go`).
 const ADDRESS_KINDS: [&str; 4] = ["ExternalDNS", "ExternalIP", "InternalDNS", "InternalIP"];
@@ -71,7 +70,8 @@ impl Reading<'_> {
 
 /// The certificates of a Secret.
 fn certificates(pem: &str, secret: ClusterSecret) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates = from_pem(pem.as_bytes())?;
+    let certificates = from_pem(pem.as_bytes())
+        .map_err(|why| format!("tls.crt of the Secret CLUSTER-{secret} cannot be used: {why}"))?;
     if certificates.is_empty() {
         return Err(format!("tls.crt of the Secret CLUSTER-{secret} holds no certificate"));
     }
@@ -166,15 +166,17 @@ async fn report(address: &str, files: &ClientFiles) -> Result<Report, Silence> {
     config.root_cert = Some(files.authorities.iter().map(|der| der.to_vec()).collect());
     config.auth_info.client_certificate_data = Some(STANDARD.encode(&files.certificate_pem));
     config.auth_info.client_key_data = Some(STANDARD.encode(&files.key_pem).into());
+    config.default_retry = false;
     config.connect_timeout = Some(TIMEOUT);
     config.read_timeout = Some(TIMEOUT);
-    let client = Client::try_from(config).map_err(|error| Silence::of(error.to_string()))?;
-    let request = http::Request::get("/expiry").body(Body::empty());
-    let request = request.map_err(|error| Silence::of(error.to_string()))?;
-    let response = client.send(request).await.map_err(|error| Silence::request(&error))?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), REPORT_LIMIT).collect().await;
-    let body = body.map_err(|error| Silence::of(error.to_string()))?.to_bytes();
+    // Why not, in a library's words, could quote the key.
+    let client = Client::try_from(config)
+        .map_err(|_| Silence::of("the client pair cannot be used".to_owned()))?;
+    let answer = get(client, "/expiry", REPORT_LIMIT).await;
+    let (status, body) = answer.map_err(|error| match error {
+        AskError::Request(error) => Silence::request(&error),
+        AskError::Answer(why) => Silence::of(why),
+    })?;
     // 503 is a report as well: that there is nothing to report yet.
     let answer: Answer = serde_json::from_slice(&body)
         .map_err(|error| Silence::of(format!("{status}, and it is no report: {error}")))?;
@@ -184,7 +186,7 @@ async fn report(address: &str, files: &ClientFiles) -> Result<Report, Silence> {
         settled: answer.settled,
         machine_rollout: answer
             .machine_rollout
-            .map(|expiry| Expiry { not_after: expiry.not_after, path: Some(expiry.path) }),
+            .map(|expiry| Expiry { not_after: expiry.not_after, path: path(&expiry.path) }),
         etcd_rollout: None,
     })
 }

@@ -14,9 +14,10 @@ pub(super) fn not_after(der: &[u8]) -> Option<Timestamp> {
 
 /// The certificates of a PEM.
 pub(super) fn from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    // The parser's own words would quote what it read, and that may be a key.
     CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| error.to_string())
+        .map_err(|_| "it is no PEM".to_owned())
 }
 
 /// When the first of them ends.

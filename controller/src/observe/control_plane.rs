@@ -11,6 +11,7 @@ use crate::facts::{ControlPlane, ControlPlaneMachine, EtcdPlace, NodeReport, Pro
 use crate::memory::{KCP_DAYS, PUBLISHED, Published, ROLLED_FOR};
 use crate::objects::{
     CONTROL_PLANE, ClusterSpec, ControlPlaneView, MachineView, PAUSED, annotation, is_deleting,
+    is_owned_by,
 };
 
 impl Reading<'_> {
@@ -36,7 +37,10 @@ impl Reading<'_> {
         let own = self.own_dates().await?;
         let workload = self.workload(gathered).await;
         let mut read = Vec::new();
-        for object in &machines {
+        // One that somebody labelled so and that has another owner is none of its (C1).
+        let is_its =
+            |object: &&DynamicObject| is_owned_by(object, "KubeadmControlPlane", &named.name);
+        for object in machines.iter().filter(is_its) {
             let machine = self.machine(object, &own, &workload)?;
             gathered.targets.machines.insert(machine.name.clone(), Target::of(object));
             gathered.targets.born.insert(machine.name.clone(), machine.born);

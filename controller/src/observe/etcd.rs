@@ -15,8 +15,8 @@ use crate::memory::{
     ALLOW_SINGLE_ETCD, ETCD_CLIENT_PAIRS, INTENT, Intent, NUDGE, Nudge, SKIPPED_HEALTH_CHECKS,
 };
 use crate::objects::{
-    ClusterSpec, ETCD_CLUSTER, EtcdClusterView, EtcdConfigView, EtcdKinds, MachineView, PAUSED,
-    annotation, is_deleting, is_owned_by,
+    ClusterSpec, Condition, ETCD_CLUSTER, EtcdClusterView, EtcdConfigView, EtcdKinds, MachineView,
+    PAUSED, annotation, is_deleting, is_owned_by,
 };
 use crate::unheard::Unheard;
 
@@ -30,6 +30,11 @@ pub(crate) const UPGRADE_COMPLETE: &str = "controlplane.cluster.x-k8s.io/upgrade
 pub(crate) const UPGRADING: &str = "etcdcluster.cluster.x-k8s.io/upgrading";
 /// What an intent's mark begins with, among an EtcdadmConfig's commands: the shell's no-op.
 pub(crate) const MARK: &str = ": expiryd ";
+
+/// The condition by which etcdadm-controller knows that it has made the client pair (`controllers/controller.go`).
+pub(crate) const CERTIFICATES: &str = "EtcdCertificatesAvailable";
+/// Its reason where we ask for another pair.
+pub(crate) const REFRESH_ASKED: &str = "RefreshAskedFor";
 
 impl Reading<'_> {
     /// The etcd of a cluster whose control plane has an EtcdadmCluster for it.
@@ -71,6 +76,7 @@ impl Reading<'_> {
             intent: remembered::<Option<Intent>>(&object, INTENT),
             pairs: remembered(&object, ETCD_CLIENT_PAIRS),
             secret,
+            refresh_asked: seen.status.conditions.iter().any(is_refresh_asked),
             ca_not_after: files.as_ref().and_then(ClientFiles::ca_not_after),
             skipped_health_checks: annotation(&object, SKIPPED_HEALTH_CHECKS).is_some(),
             controller: self.etcd_controller().await,
@@ -168,6 +174,11 @@ fn heard(
         is
     });
     (report, gathered.said(format!("etcd of {machine} at {address}:{ETCD_PORT}"), served))
+}
+
+/// Whether this is the condition by which we ask for another client pair.
+fn is_refresh_asked(condition: &Condition) -> bool {
+    condition.kind == CERTIFICATES && condition.reason == REFRESH_ASKED
 }
 
 /// What its pods say. Where none is seen, none can be evicted: it runs somewhere else, or not at all.

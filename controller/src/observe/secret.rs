@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::Api;
 
-use super::{ClusterKey, Reading};
+use super::Reading;
 use crate::objects::{CLUSTER_NAME, why};
 
 closed_list! {
@@ -34,15 +34,15 @@ impl ClusterSecret {
         format!("{cluster}-{self}")
     }
 
-    /// Those of a cluster, whose etcd may run on machines of its own.
+    /// Those of a cluster, whose etcd may run on machines of its own, that can be told by their names.
     pub fn all_of(cluster: &str, has_external_etcd: bool) -> Vec<String> {
         let all = Self::ALL.iter().filter(|one| has_external_etcd || **one == Self::Kubeconfig);
-        all.map(|one| one.of(cluster)).collect()
+        all.filter(|one| !one.is_ambiguous(cluster)).map(|one| one.of(cluster)).collect()
     }
 
     /// Whether another cluster may have the key of a CA under this name.
-    fn is_ambiguous(self, cluster: &ClusterKey) -> bool {
-        self == Self::EtcdAuthority && cluster.name.ends_with(AMBIGUOUS)
+    fn is_ambiguous(self, cluster: &str) -> bool {
+        self == Self::EtcdAuthority && cluster.ends_with(AMBIGUOUS)
     }
 }
 
@@ -52,7 +52,7 @@ impl Reading<'_> {
         let name = secret.of(&self.key.name);
         let secrets: Api<Secret> =
             Api::namespaced(self.observer.client.clone(), &self.key.namespace);
-        if secret.is_ambiguous(self.key) {
+        if secret.is_ambiguous(&self.key.name) {
             // Its metadata alone: the key is not even sent.
             let metadata = secrets.get_metadata(&name).await.map_err(|error| why(&error))?;
             let of = metadata.labels().get(CLUSTER_NAME);
@@ -99,9 +99,10 @@ mod tests {
 
     #[test]
     fn a_name_that_another_clusters_ca_may_have_is_looked_at_first() {
-        let of = |name: &str| ClusterKey { namespace: "eksa-system".into(), name: name.into() };
-        assert!(ClusterSecret::EtcdAuthority.is_ambiguous(&of("prod-managed")));
-        assert!(!ClusterSecret::EtcdAuthority.is_ambiguous(&of("prod")));
-        assert!(!ClusterSecret::Kubeconfig.is_ambiguous(&of("prod-managed")));
+        assert!(ClusterSecret::EtcdAuthority.is_ambiguous("prod-managed"));
+        assert!(!ClusterSecret::EtcdAuthority.is_ambiguous("prod"));
+        assert!(!ClusterSecret::Kubeconfig.is_ambiguous("prod-managed"));
+        // Nor is the right to read it handed out by name.
+        assert!(!ClusterSecret::all_of("prod-managed", true).contains(&"prod-managed-etcd".into()));
     }
 }

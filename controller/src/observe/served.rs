@@ -1,6 +1,7 @@
 //! The leaf that a member of etcd serves at :2379.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use expiryd_api::Timestamp;
 use rustls::client::WebPkiServerVerifier;
@@ -13,6 +14,7 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::ClusterSecret;
 use super::agents::ClientFiles;
 use super::certificate::not_after;
 
@@ -29,13 +31,21 @@ pub(super) async fn served(address: &str, files: &ClientFiles) -> Result<Timesta
         .map_err(|error| error.to_string())?
         .dangerous()
         .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
-        .with_client_auth_cert(files.chain.clone(), key.map_err(|error| error.to_string())?)
-        .map_err(|error| error.to_string())?;
+        .with_client_auth_cert(files.chain.clone(), key.map_err(|_| unusable())?)
+        .map_err(|_| unusable())?;
     let stream = TcpStream::connect((address, ETCD_PORT)).await.map_err(|e| e.to_string())?;
     let name = ServerName::try_from(address.to_owned()).map_err(|error| error.to_string())?;
     let shaken = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
     let shown = verifier.shown.lock().unwrap_or_else(PoisonError::into_inner).take();
     shown.ok_or_else(|| shaken.err().map_or("it showed none".to_owned(), |e| e.to_string()))
+}
+
+/// A parser's own words would quote what it read.
+fn unusable() -> String {
+    format!(
+        "tls.crt and tls.key of the Secret CLUSTER-{} cannot be used",
+        ClusterSecret::EtcdClient
+    )
 }
 
 /// Takes any leaf that etcd's CA has issued, whatever its dates and names, and keeps when it ends, once the
@@ -76,15 +86,17 @@ impl ServerCertVerifier for Leaf {
         chain: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         ocsp: &[u8],
-        now: UnixTime,
+        _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.inner.verify_server_cert(leaf, chain, name, ocsp, now) {
+        // At its own end, when it is valid yet: whether a leaf has ended is looked at before who signed it, so an
+        // error that says so tells nothing of that.
+        let end = not_after(leaf).and_then(|end| u64::try_from(end.unix()).ok());
+        let end = end.ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        let end = UnixTime::since_unix_epoch(Duration::from_secs(end));
+        match self.inner.verify_server_cert(leaf, chain, name, ocsp, end) {
             Ok(_)
             | Err(Error::InvalidCertificate(
-                CertificateError::Expired
-                | CertificateError::ExpiredContext { .. }
-                | CertificateError::NotValidForName
-                | CertificateError::NotValidForNameContext { .. },
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
             Err(error) => Err(error),
         }

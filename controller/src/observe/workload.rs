@@ -7,18 +7,26 @@ use expiryd_api::annotation::{
     ETCD_EXPIRY, MACHINE_CERTIFICATE, MACHINE_EXPIRY, OBSERVED_AT, STATUS,
 };
 use expiryd_api::{Status, Timestamp};
-use k8s_openapi::api::core::v1::{Namespace, Node};
-use kube::api::{Api, ListParams};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config, ResourceExt};
+use kube::{Client, Config};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
+use super::bounded::{AskError, get};
 use super::certificate::first_end;
-use super::{ClusterSecret, Gathered, Reading, in_time, timestamp};
+use super::{ClusterSecret, Gathered, Reading, in_time, path, timestamp};
 use crate::facts::{Expiry, NodeReport, Report};
 use crate::objects::why;
 
 /// How long a workload cluster may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of its answers; nine Nodes of a control plane, each with fifty images, have a third of that.
+const LIMIT: usize = 1 << 20;
+
+/// The Nodes of its control plane.
+const NODES: &str = "/api/v1/nodes?labelSelector=node-role.kubernetes.io%2Fcontrol-plane";
 
 /// What is known of a workload cluster.
 #[derive(Debug, Default)]
@@ -35,7 +43,7 @@ struct Said {
     /// The UID of its namespace `kube-system`, which is taken for that of a cluster.
     uid: Option<String>,
     /// The control plane's Nodes, by name.
-    nodes: BTreeMap<String, Node>,
+    nodes: BTreeMap<String, Object>,
 }
 
 impl Reading<'_> {
@@ -52,7 +60,9 @@ impl Reading<'_> {
 
     async fn workload_config(&self) -> Result<Config, String> {
         let text = self.secret(ClusterSecret::Kubeconfig).await?.take("value")?;
-        let kubeconfig = Kubeconfig::from_yaml(&text).map_err(|error| error.to_string())?;
+        // Why something of it cannot be used, in a library's words, would quote the credentials beside it.
+        let kubeconfig =
+            Kubeconfig::from_yaml(&text).map_err(|_| "its kubeconfig is none".to_owned())?;
         // It must not have us run a program, nor read a file of ours.
         let foreign =
             kubeconfig.auth_infos.iter().filter_map(|user| user.auth_info.as_ref()).any(|user| {
@@ -69,9 +79,11 @@ impl Reading<'_> {
             return Err("its kubeconfig names a file or a program, and neither is used".to_owned());
         }
         let options = KubeConfigOptions::default();
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
-            .await
-            .map_err(|error| error.to_string())?;
+        let mut config =
+            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|_| {
+                "its kubeconfig names no server, user or context that can be used".to_owned()
+            })?;
+        config.default_retry = false;
         config.connect_timeout = Some(TIMEOUT);
         config.read_timeout = Some(TIMEOUT);
         Ok(config)
@@ -79,19 +91,70 @@ impl Reading<'_> {
 }
 
 async fn read(config: Config) -> Result<Said, String> {
-    let client = Client::try_from(config).map_err(|error| why(&error))?;
-    let nodes: Api<Node> = Api::all(client.clone());
-    let label = "node-role.kubernetes.io/control-plane";
-    let list = nodes.list(&ListParams::default().labels(label)).await;
-    let list = list.map_err(|error| why(&error))?;
-    let nodes = list.items.into_iter().map(|node| (node.name_any(), node)).collect();
-    Ok(Said { uid: cluster_uid(client).await, nodes })
+    let client = Client::try_from(config).map_err(|_| {
+        "the CA, certificate, key or token in its kubeconfig cannot be used".to_owned()
+    })?;
+    let nodes: NodeList = get_json(client.clone(), NODES).await?;
+    let nodes = nodes.items.into_iter().map(|node| (node.metadata.name.clone(), node)).collect();
+    Ok(Said { uid: cluster_uid(client).await.ok().flatten(), nodes })
 }
 
 /// What tells a cluster from all others, also behind another address: the UID of its `kube-system`.
-pub(super) async fn cluster_uid(client: Client) -> Option<String> {
-    let namespaces: Api<Namespace> = Api::all(client);
-    namespaces.get_metadata("kube-system").await.ok()?.metadata.uid
+///
+/// # Errors
+/// It does not say.
+pub async fn cluster_uid(client: Client) -> Result<Option<String>, String> {
+    let namespace: Object = get_json(client, "/api/v1/namespaces/kube-system").await?;
+    Ok(namespace.metadata.uid)
+}
+
+async fn get_json<T: DeserializeOwned>(client: Client, path: &str) -> Result<T, String> {
+    let (status, body) = get(client, path, LIMIT).await.map_err(|error| match error {
+        AskError::Request(error) => why(&error),
+        AskError::Answer(why) => why,
+    })?;
+    if !status.is_success() {
+        let said: Refusal = serde_json::from_slice(&body).unwrap_or_default();
+        return Err(format!("{status} {}", said.message));
+    }
+    serde_json::from_slice(&body)
+        .map_err(|error| format!("its answer is none of Kubernetes: {error}"))
+}
+
+/// What Kubernetes says when it refuses.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Refusal {
+    message: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct NodeList {
+    items: Vec<Object>,
+}
+
+/// What of a Node, or of a namespace, is of use here.
+#[derive(Debug, Deserialize)]
+struct Object {
+    metadata: Metadata,
+    #[serde(default)]
+    spec: Spec,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: String,
+    uid: Option<String>,
+    creation_timestamp: Option<Time>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Spec {
+    #[serde(rename = "providerID")]
+    provider_id: Option<String>,
 }
 
 impl Workload {
@@ -110,8 +173,7 @@ impl Workload {
     ) -> (NodeReport, Option<Timestamp>) {
         let Some(Said { nodes, .. }) = &self.said else { return (NodeReport::Unreachable, None) };
         let Some(node) = nodes.get(name) else { return (NodeReport::NoNode, None) };
-        let spec = node.spec.as_ref();
-        let same = spec.and_then(|spec| spec.provider_id.as_deref()) == provider_id;
+        let same = node.spec.provider_id.as_deref() == provider_id;
         if !same || provider_id.is_none() {
             return (NodeReport::NoNode, None);
         }
@@ -121,17 +183,15 @@ impl Workload {
 }
 
 /// What an agent says on its Node. It writes nothing there before its report has settled.
-fn report(node: &Node) -> Option<Report> {
-    let says = |key: &str| node.annotations().get(key).map(String::as_str);
+fn report(node: &Object) -> Option<Report> {
+    let says = |key: &str| node.metadata.annotations.get(key).map(String::as_str);
     let date = |key: &str| Timestamp::parse(says(key)?).ok();
     Some(Report {
         observed_at: date(OBSERVED_AT)?,
         status: says(STATUS)?.parse::<Status>().ok()?,
         settled: true,
-        machine_rollout: date(MACHINE_EXPIRY).map(|not_after| Expiry {
-            not_after,
-            path: says(MACHINE_CERTIFICATE).map(str::to_owned),
-        }),
+        machine_rollout: date(MACHINE_EXPIRY)
+            .map(|not_after| Expiry { not_after, path: says(MACHINE_CERTIFICATE).and_then(path) }),
         etcd_rollout: date(ETCD_EXPIRY),
     })
 }

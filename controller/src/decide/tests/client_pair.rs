@@ -41,7 +41,9 @@ fn it_is_restarted_if_it_was_started_before_the_first_pair_that_anybody_saw_was_
     etcd.pairs = Vec::new();
     etcd.secret = Some(SecretPair { sha256: "one".to_owned(), not_after: day(355) });
     etcd.controller.started_at = Some(day(-11));
-    let [Action::RecordPairs(_), Action::RestartEtcdController] = &actions(&decided(&facts))[..]
+    // The end of that pair may be now, so its health checks are skipped until it was restarted.
+    let [Action::RecordPairs(_), Action::SkipHealthChecks(true), Action::RestartEtcdController] =
+        &actions(&decided(&facts))[..]
     else {
         panic!("{:?}", actions(&decided(&facts)))
     };
@@ -50,7 +52,6 @@ fn it_is_restarted_if_it_was_started_before_the_first_pair_that_anybody_saw_was_
         controller.started_at = Some(day(started));
         controller.may_restart = false;
     };
-    // Without the right its health checks are skipped at once: the end of that pair may be now.
     controller(&mut facts, -11);
     assert!(actions(&decided(&facts)).contains(&Action::SkipHealthChecks(true)));
     controller(&mut facts, -10);
@@ -84,7 +85,10 @@ fn it_is_restarted_before_the_pair_that_it_holds_ends() {
     // Also when it has ended, and whatever else stands still.
     let mut facts = holding(-1);
     facts.cluster.paused = true;
-    assert_eq!(actions(&decided(&facts)), [Action::RestartEtcdController]);
+    assert_eq!(
+        actions(&decided(&facts)),
+        [Action::SkipHealthChecks(true), Action::RestartEtcdController]
+    );
     let mut facts = holding(8);
     facts.cluster.hold = true;
     assert_eq!(actions(&decided(&facts)), [Action::RestartEtcdController]);
@@ -117,7 +121,42 @@ fn one_restart_is_enough_so_it_waits_until_the_start_can_be_told_from_one_before
     // It does not wait for so long that the old one ends.
     let mut facts = holding(0);
     etcd(&mut facts).pairs[1].first_seen = NOW;
+    assert!(actions(&decided(&facts)).contains(&Action::RestartEtcdController));
+}
+
+#[test]
+fn where_no_restart_has_worked_two_days_before_the_end_the_health_checks_are_skipped_as_well() {
+    let mut facts = holding(3);
     assert_eq!(actions(&decided(&facts)), [Action::RestartEtcdController]);
+    etcd(&mut facts).pairs[0].not_after = day(2);
+    assert_eq!(
+        actions(&decided(&facts)),
+        [Action::SkipHealthChecks(true), Action::RestartEtcdController]
+    );
+    // Also while the marks of another cluster keep it from being restarted.
+    let turn = Turn { marks_pending: true, ..Turn::ALONE };
+    let decision = decide(&facts, &Parameters::default(), turn, NOW);
+    assert_eq!(actions(&decision), [Action::SkipHealthChecks(true)]);
+    etcd(&mut facts).skipped_health_checks = true;
+    assert_eq!(actions(&decided(&facts)), [Action::RestartEtcdController]);
+    // Once it was restarted they are done again.
+    etcd(&mut facts).controller.started_at = Some(NOW);
+    assert_eq!(actions(&decided(&facts)), [Action::SkipHealthChecks(false)]);
+}
+
+#[test]
+fn who_opts_out_has_the_health_checks_put_back_unless_they_would_remove_members() {
+    let mut facts = holding(2);
+    facts.cluster.opt_in = None;
+    etcd(&mut facts).skipped_health_checks = true;
+    let of_checks = |facts: &Facts| {
+        let all = actions(&decided(facts));
+        all.into_iter().filter(|a| matches!(a, Action::SkipHealthChecks(_))).collect::<Vec<_>>()
+    };
+    assert_eq!(of_checks(&facts), []);
+    assert!(findings(&decided(&facts)).contains(&"stale-pair".to_owned()));
+    etcd(&mut facts).controller.started_at = Some(NOW);
+    assert_eq!(of_checks(&facts), [Action::SkipHealthChecks(false)]);
 }
 
 #[test]

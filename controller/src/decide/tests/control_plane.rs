@@ -287,6 +287,18 @@ fn c8_no_date_moves_later_and_none_is_taken_back_while_the_control_plane_is_roll
 }
 
 #[test]
+fn c8_holds_for_a_degraded_report_that_follows_a_degraded_one_as_well() {
+    let mut facts = stacked();
+    says(&mut facts, 300);
+    first(&mut facts).published = Published::Ours(Record { date: day(50), degraded: true });
+    let NodeReport::Of(report) = &mut first(&mut facts).report else { panic!("a report") };
+    report.status = Status::Degraded;
+    assert_eq!(actions(&decided(&facts)).len(), 1, "at rest it does");
+    control_plane(&mut facts).progress.moving = true;
+    assert_eq!(actions(&decided(&facts)), []);
+}
+
+#[test]
 fn c9_a_persons_value_is_left_alone() {
     let values = [("overridden", Some(day(3))), ("overridden-by-no-date", None)];
     for (word, value) in values {

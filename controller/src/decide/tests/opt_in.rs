@@ -31,6 +31,34 @@ fn days_are_no_more_than_half_of_a_lifetime() {
 }
 
 #[test]
+fn where_nobody_is_heard_days_are_no_more_than_half_of_a_year_or_what_was_found_good_before() {
+    let mut facts = stacked();
+    for machine in &mut control_plane(&mut facts).machines {
+        machine.report = NodeReport::Unreachable;
+    }
+    let mut asked = |days: &str, ours| {
+        facts.cluster.opt_in = Some(days.to_owned());
+        control_plane(&mut facts).our_days = ours;
+        OptIn::of(&facts)
+    };
+    assert_eq!(asked("182d", None), OptIn::Full(182));
+    assert_eq!(asked("200d", None), OptIn::Invalid);
+    assert_eq!(asked("200d", Some(200)), OptIn::Full(200));
+    // So many days are more seconds than can be counted.
+    assert_eq!(asked("106751991167301d", None), OptIn::Invalid);
+}
+
+#[test]
+fn of_another_kind_of_control_plane_only_those_are_told_who_opted_it_in() {
+    let mut facts = stacked();
+    facts.control_plane = None;
+    facts.cluster.opt_in = None;
+    assert_eq!(findings(&decided(&facts)), ["not-opted-in"]);
+    facts.cluster.opt_in = Some("7d".to_owned());
+    assert_eq!(findings(&decided(&facts)), ["unsupported-control-plane"]);
+}
+
+#[test]
 fn days_of_somebody_else_on_the_control_plane_opt_in_its_dates_alone() {
     let mut facts = external();
     facts.cluster.opt_in = None;

@@ -203,7 +203,10 @@ fn e9_nothing_is_begun_with_a_pair_that_ends_before_the_rollout_can_be_over() {
     let newer = ClientPair { sha256: "two".to_owned(), not_after: day(365), first_seen: NOW };
     etcd(&mut facts).pairs.push(newer);
     etcd(&mut facts).secret = Some(SecretPair { sha256: "two".to_owned(), not_after: day(365) });
-    assert_eq!(actions(&decided(&facts)), [Action::RestartEtcdController]);
+    assert_eq!(
+        actions(&decided(&facts)),
+        [Action::SkipHealthChecks(true), Action::RestartEtcdController]
+    );
     etcd(&mut facts).controller.may_restart = false;
     let decision = decided(&facts);
     assert_eq!(actions(&decision), [Action::SkipHealthChecks(true)]);
@@ -351,6 +354,57 @@ fn e11_a_secret_that_was_not_refreshed_is() {
     let decision = decided(&facts);
     assert_eq!(of_etcd(&decision), [Action::RefreshSecret]);
     assert_eq!(decision.actions.last().unwrap().reason, Reason::SecretNotRefreshed);
+    // It is asked for once; and not where the Secret cannot be read, or nobody is opted in.
+    etcd(&mut facts).refresh_asked = true;
+    assert_eq!(of_etcd(&decided(&facts)), []);
+    etcd(&mut facts).refresh_asked = false;
+    etcd(&mut facts).secret = None;
+    let decision = decided(&facts);
+    assert_eq!(of_etcd(&decision), []);
+    assert!(findings(&decision).contains(&"secret-not-refreshed".to_owned()));
+}
+
+#[test]
+fn e11_another_pair_is_a_new_one_also_where_it_ends_before_the_one_that_somebody_made() {
+    let mut facts = replaced();
+    let at = etcd(&mut facts).intent.as_ref().unwrap().at;
+    let end = etcd(&mut facts).intent.as_ref().unwrap().secret_not_after.unwrap();
+    let sooner = Timestamp::from_unix(end.unix() - DAY);
+    let seen = Timestamp::from_unix(at.unix() + 60);
+    let pair = ClientPair { sha256: "made".to_owned(), not_after: sooner, first_seen: seen };
+    etcd(&mut facts).pairs.push(pair);
+    etcd(&mut facts).secret = Some(SecretPair { sha256: "made".to_owned(), not_after: sooner });
+    assert!(!of_etcd(&decided(&facts)).contains(&Action::RefreshSecret));
+}
+
+#[test]
+fn a_cluster_that_waits_for_itself_says_so_and_one_that_waits_for_its_turn_does_not() {
+    let waits = |change: &dyn Fn(&mut Facts)| {
+        let mut facts = due();
+        change(&mut facts);
+        let decision =
+            decide(&facts, &Parameters::default(), Turn { etcd: false, ..Turn::ALONE }, NOW);
+        assert!(decision.etcd_start.is_some());
+        decision.etcd_start_waits
+    };
+    assert!(!waits(&|_| ()));
+    assert!(waits(&|facts| facts.cluster.hold = true));
+    assert!(waits(&|facts| etcd(facts).replicas = 1));
+    assert!(waits(&|facts| etcd(facts).ready = false));
+}
+
+#[test]
+fn a_rollout_that_somebody_paused_for_long_gives_its_place_up_and_is_no_storm() {
+    let mut facts = replaced();
+    etcd(&mut facts).paused = true;
+    let decision = decided(&facts);
+    assert_eq!((decision.etcd_rolling, decision.etcd_stuck), (true, false));
+    etcd(&mut facts).intent.as_mut().unwrap().at = day(-20);
+    for machine in &mut etcd(&mut facts).machines {
+        machine.born = day(-20);
+    }
+    let decision = decided(&facts);
+    assert_eq!((decision.etcd_rolling, decision.etcd_stuck), (false, false));
 }
 
 #[test]

@@ -190,6 +190,7 @@ fn any_etcd() -> impl Strategy<Value = EtcdCluster> {
                 intent,
                 pairs,
                 secret,
+                refresh_asked: upgrading && skipped_health_checks,
                 ca_not_after: None,
                 skipped_health_checks,
                 controller,
