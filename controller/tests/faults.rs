@@ -14,7 +14,7 @@ use testkit::dates::{in_days, now, rfc3339};
 use testkit::faulty_proxy::{Fault, FaultyProxy};
 use testkit::kubeadm::{APISERVER, leaf};
 use testkit::kubelet::AT_ONCE;
-use testkit::{Agent, Host, Server, wait_for, wait_up_to};
+use testkit::{Agent, Host, Server, status, wait_for, wait_up_to};
 
 use crate::control_plane::{
     EXPIRY, OPT_IN, annotate_cluster, condition, has_days, machine, machine_when, opted_in, prod,
@@ -199,11 +199,17 @@ fn without_its_kubeconfig_or_its_nodes_a_cluster_keeps_what_was_written_and_peop
         format!("{}{user}{}", &good[..start], &good[end..])
     };
     let program = good.replace("users: [{name: u, user: {", "users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: /bin/false}, ");
+    // A parser's own words would show what is around the fault.
+    let no_name = good.replace(
+        "users: [{name: u, user: {",
+        "users: [{name: u, user: {username: [x], token: hush-hush, ",
+    );
     let nobody_there = good.replace(&format!(":{}'", prod.cluster.port), ":1'");
     let bad = [
         ("wrong authority", wrong_authority.as_str()),
         ("expired pair", &expired),
         ("a program", &program),
+        ("a name that is none", &no_name),
         ("nobody there", &nobody_there),
         ("no kubeconfig", "}{"),
         ("empty", ""),
@@ -212,6 +218,8 @@ fn without_its_kubeconfig_or_its_nodes_a_cluster_keeps_what_was_written_and_peop
         management.replace_secret("prod-kubeconfig", &[("value", kubeconfig)]);
         let told = prod.condition_when("Unreachable");
         assert!(told["message"].as_str().unwrap().contains("prod-kubeconfig"), "{what}: {told}");
+        let said = [told.to_string(), prod.program.log()].concat();
+        assert!(!said.contains("hush") && !said.contains("-data"), "{said}");
         prod.renew(day);
         prod.proxy.break_requests("GET", "/clusters/prod", Fault::None);
         prod.hit(3);
@@ -227,6 +235,20 @@ fn without_its_kubeconfig_or_its_nodes_a_cluster_keeps_what_was_written_and_peop
     prod.condition_when("Unreachable");
     management.secret("prod-kubeconfig", &[("value", &good)]);
     prod.condition_when(&rest);
+    prod.has_not_panicked();
+}
+
+#[test]
+fn a_workload_cluster_that_answers_without_end_is_not_heard_and_costs_no_memory() {
+    let Some(assets) = assets() else { return };
+    let prod = Prod::at_rest(&assets);
+    let through = prod.proxy.kubeconfig();
+    Management(&prod.cluster).replace_secret("prod-kubeconfig", &[("value", &through)]);
+    prod.proxy.break_requests("GET", "/api/v1/nodes?", Fault::Endless);
+    let told = prod.condition_when("Unreachable");
+    assert!(told["message"].as_str().unwrap().contains("its answer"), "{told}");
+    let most = status(prod.program.pid(), "VmHWM");
+    assert!(most < 64 << 10, "{most} kB");
     prod.has_not_panicked();
 }
 

@@ -25,6 +25,8 @@ pub enum Fault {
     HangUp,
     /// 200, with what is no JSON.
     Garbage,
+    /// 200, with what never ends.
+    Endless,
     /// What was answered to the same request first.
     Stale,
     /// The request is carried out, and the connection is closed before the answer.
@@ -147,6 +149,13 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, cluster: &Weak<Cluster>) -> O
             answer(stream, 429, &format!("Retry-After: {seconds}\r\n"), &refusal(429))
         }
         Some(Fault::Garbage) => answer(stream, 200, "", "<html>"),
+        Some(Fault::Endless) => {
+            let mut stream = stream;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n").ok()?;
+            // Until the client has had enough.
+            while stream.write_all(&[b' '; 1 << 16]).is_ok() {}
+            None
+        }
         Some(Fault::HangUp) => None,
         Some(Fault::Hang) => {
             // Until the client has had enough.

@@ -23,7 +23,7 @@ pub(super) const ETCD_PORT: u16 = 2379;
 
 /// The end of the leaf that a member serves, also where the member then refuses, or the leaf has ended.
 pub(super) async fn served(address: &str, files: &ClientFiles) -> Result<Timestamp, String> {
-    let verifier = Arc::new(Leaf::new(files)?);
+    let verifier = Arc::new(Leaf::of(&files.authorities)?);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let key = PrivateKeyDer::from_pem_slice(files.key_pem.as_bytes());
     let config = ClientConfig::builder_with_provider(provider)
@@ -68,9 +68,9 @@ impl Leaf {
         verified
     }
 
-    fn new(files: &ClientFiles) -> Result<Self, String> {
+    fn of(authorities: &[CertificateDer<'static>]) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(files.authorities.iter().cloned());
+        roots.add_parsable_certificates(authorities.iter().cloned());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
@@ -124,5 +124,40 @@ impl ServerCertVerifier for Leaf {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.inner.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use testkit::authority::{Authority, Pair};
+    use testkit::dates::in_days;
+    use testkit::etcd_pki;
+
+    use super::*;
+
+    fn der(pair: &Pair) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap()
+    }
+
+    /// Whether etcd's CA is found to have issued this leaf.
+    fn is_issued(authority: &Authority, leaf: &Pair) -> bool {
+        let authorities = CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap();
+        let verifier = Leaf::of(&[authorities]).unwrap();
+        let name = ServerName::from(SocketAddr::from(([192, 0, 2, 1], 0)).ip());
+        verifier.verify_server_cert(&der(leaf), &[], &name, &[], UnixTime::now()).is_ok()
+    }
+
+    #[test]
+    fn a_leaf_is_believed_by_who_issued_it_whether_it_has_ended_or_is_for_another_name() {
+        let [ours, theirs] = [Authority::new("etcd"), Authority::new("etcd")];
+        for days in [-1, 300] {
+            for address in ["192.0.2.1", "192.0.2.2"] {
+                let leaf = |by| etcd_pki::server(by, address, in_days(days, 0));
+                assert!(is_issued(&ours, &leaf(&ours)), "{days} {address}");
+                assert!(!is_issued(&ours, &leaf(&theirs)), "{days} {address}");
+            }
+        }
     }
 }
