@@ -14,6 +14,8 @@ use crate::parameters::Parameters;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Request {
     start: Option<Start>,
+    /// It waits for something of its own, so nobody waits for its turn.
+    waits: bool,
     rolling: bool,
     stuck: bool,
     marks_pending: bool,
@@ -57,6 +59,7 @@ struct Next<'a, K> {
     /// So many seconds before its own start.
     early: i64,
     alone: bool,
+    waits: bool,
     key: &'a K,
 }
 
@@ -82,7 +85,8 @@ impl<K: Ord + Clone> Schedule<K> {
     /// Notes what a decision about a cluster asks for.
     pub fn decided(&mut self, key: &K, decision: &Decision) {
         let request = Request {
-            start: decision.etcd_start.filter(|_| !decision.etcd_start_waits),
+            start: decision.etcd_start,
+            waits: decision.etcd_start_waits,
             rolling: decision.etcd_rolling,
             stuck: decision.etcd_stuck,
             marks_pending: decision.marks_pending,
@@ -116,7 +120,7 @@ impl<K: Ord + Clone> Schedule<K> {
 
     /// How many seconds before its own start a cluster may begin; `None` when it is not its turn.
     fn early(&self, key: &K, now: Timestamp) -> Option<i64> {
-        // Whoever is far from its own start, or waits for itself, need not be compared with all others.
+        // Whoever is far from its own start need not be compared with all others.
         let start = self.requests.get(key).copied().flatten()?.start?;
         if start.from.unix() - self.earliest > now.unix()
             || self.requests.values().any(Option::is_none)
@@ -134,7 +138,8 @@ impl<K: Ord + Clone> Schedule<K> {
         {
             return None;
         }
-        let due: Vec<_> = self.starts().into_iter().filter(|next| next.from <= now).collect();
+        let due = self.starts().into_iter().filter(|next| next.from <= now && !next.waits);
+        let due: Vec<_> = due.collect();
         let free = match due.first() {
             Some(first) if first.alone => usize::from(count == 0),
             _ => self.policy.rollouts - count,
@@ -162,7 +167,8 @@ impl<K: Ord + Clone> Schedule<K> {
             let for_others = next.map_or(own, |next| next.from.unix() - self.expected);
             let from = own.min(for_others).max(own - self.earliest);
             let (early, from) = (own - from, Timestamp::from_unix(from));
-            planned.push(Next { from, early, alone: request.alone, key });
+            let Request { alone, waits, .. } = request;
+            planned.push(Next { from, early, alone, waits, key });
         }
         planned.reverse();
         planned

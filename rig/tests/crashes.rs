@@ -30,8 +30,8 @@ fn killed_after_every_write_and_due_at_once_it_rolls_both_once_all_the_same() {
 
 fn both_are_rolled_once_where_it_is_killed_after_every_write(until_due: i64, quiet: Duration) {
     let Some(rig) = Rig::start(Etcd::External) else { return };
-    // What is due at once counts all the same.
-    let spans = Spans::default().with("min-lifetime", 10);
+    // What is due at once counts all the same, and members that were made half a minute before are replaced as well.
+    let spans = Spans::default().with("min-lifetime", 10).with("align", 5);
     let due = in_days(7, spans.get("lead") + until_due);
     let made = made(&rig, Ends { etcd: vec![due], ..Ends::default() });
     rig.annotate(OPT_IN, &json!("7d"));

@@ -104,28 +104,6 @@ fn one_machine_of_etcd_that_is_due_has_all_of_it_and_the_control_plane_rolled_on
 
 #[test]
 #[ignore = "takes minutes, and the programs of rig/build"]
-fn where_etcdadm_controller_is_killed_at_its_last_let_go_we_have_the_client_pair_made_anew() {
-    let Some(rig) = Rig::start(Etcd::External) else { return };
-    let spans = Spans::default();
-    let made = made(&rig, Ends { etcd: vec![soon_due(&spans)], ..Ends::default() });
-    let before = rig.client_certificate();
-    let controller = opted_in(&rig, &spans, &[]);
-    wait_up_to(ROLLED, "the last of the old members to be let go of", || {
-        let members = rig.etcd_members();
-        let left = members.iter().filter(|m| m.owned && made.old[1].contains(&m.name)).count();
-        (left == 0).then_some(())
-    });
-    // It writes down what it let go of some 50 ms later.
-    rig.crash_etcd_controller();
-    assert_eq!(rig.client_certificate(), before, "it was killed too late to show anything");
-    both_are_rolled_once(&rig, &made);
-    assert_ne!(rig.client_certificate(), before);
-    let ours = controller.writes("have etcd's client pair in the Secret made anew");
-    assert_eq!(ours, 1, "it was killed too late to show anything, unless it did it by itself");
-}
-
-#[test]
-#[ignore = "takes minutes, and the programs of rig/build"]
 fn a_client_pair_that_is_due_alone_has_etcd_rolled() {
     let Some(rig) = Rig::start(Etcd::External) else { return };
     let spans = Spans::default().with("node-skew", 10).with("restart-pause", 20);

@@ -153,7 +153,7 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, cluster: &Weak<Cluster>) -> O
             let mut stream = stream;
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n").ok()?;
             // Until the client has had enough.
-            while stream.write_all(&[b' '; 1 << 16]).is_ok() {}
+            while stream.write_all(&[b' '; 1 << 12]).is_ok() {}
             None
         }
         Some(Fault::HangUp) => None,
