@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::escape::Escaped;
 use crate::failure::Failure;
 use crate::node;
+use crate::served::Sighting;
 use crate::system::manager;
 use crate::system::signals::{SignalAction, Signals};
 use endpoints::Endpoints;
@@ -61,6 +62,9 @@ pub struct Agent<F> {
     channels: node::Channels,
     publications: watch::Receiver<Vec<Publication>>,
     publishers: JoinSet<()>,
+    /// What the machine's servers show, from whoever looks at them.
+    sightings: watch::Receiver<Vec<Sighting>>,
+    looks: JoinSet<()>,
     /// When to scan although nothing seems to change.
     next_scan: Instant,
 }
@@ -84,7 +88,7 @@ impl<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static> Agent<F> {
         manager::ready(&self.reporter.status());
         loop {
             match self.wait().await {
-                Event::Changed => {}
+                Event::Changed | Event::Looked => {}
                 Event::Tick => {
                     let due = Instant::now() >= self.next_scan;
                     if !due && !self.with_observer(|observer| observer.directories_moved()).await {

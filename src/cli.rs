@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use tokio::runtime::Runtime;
 
 use crate::agent::{self, Reload};
 use crate::config::{Config, files, read_file};
@@ -51,17 +52,22 @@ fn run(common: Common) -> Result<ExitCode, Failure> {
     let config = configure(&common)?;
     log::start(config.log_format, config.log_level);
     limits::check().map_err(Failure::System)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(2)
-        .thread_keep_alive(std::time::Duration::from_secs(1))
-        .build()
-        .map_err(|error| Failure::System(format!("the runtime cannot be started: {error}")))?;
+    let runtime = runtime()?;
     let sockets = manager::sockets().map_err(Failure::System)?;
     let files = files(common.config.as_deref());
     let reload = Reload { files, read: move || configure(&common) };
     runtime.block_on(async { agent::start(config, sockets, reload)?.run().await })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What everything runs on that waits: one thread.
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .thread_keep_alive(std::time::Duration::from_secs(1))
+        .build()
+        .map_err(|error| Failure::System(format!("the runtime cannot be started: {error}")))
 }
 
 fn configure(common: &Common) -> Result<Config, Failure> {

@@ -46,6 +46,8 @@ pub struct Config {
     pub debounce: Duration,
     /// How often the machine is scanned when nothing seems to change.
     pub tick: Duration,
+    /// Whether to look at what the machine's servers show.
+    pub served: bool,
     /// How the report gets to the Node.
     pub node: NodeConfig,
     /// How log lines are written.

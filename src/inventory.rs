@@ -26,6 +26,7 @@ use expiryd_api::{EtcdTopology, Role, Timestamp};
 use crate::clock::Moment;
 use crate::config::Timing;
 use crate::host_root::HostPath;
+use crate::layout::Server;
 use crate::layout::known_files::{ExpectedFile, expected_files};
 use crate::pki::Contents;
 use crate::problem::{ActiveProblem, Problem, Reason};
@@ -51,6 +52,8 @@ pub struct Inventory {
     /// Whether this is to be believed as a whole: quiet for the settle time, with something to
     /// report.
     pub settled: bool,
+    /// The servers that such a machine runs.
+    pub servers: Vec<Server>,
     /// By path and index.
     pub certificates: Vec<CertificateEntry>,
     /// By path.
@@ -144,6 +147,7 @@ impl Stabilizer {
             self.etcd_topology = scan.layout.etcd_topology;
         }
         problems.extend(self.missing(&scan, &needed, role));
+        let servers = scan.layout.servers(role, self.etcd_topology);
         let certificates = self.certificates(role, &stale, now.wall);
         let something = role == Role::Worker || certificates.iter().any(|entry| entry.counted);
         self.settle(something, now.monotonic);
@@ -153,6 +157,7 @@ impl Stabilizer {
             role,
             etcd_topology: self.etcd_topology,
             settled: self.settled,
+            servers,
             certificates,
             problems: self.activate(problems, now.wall),
             forgotten: self.good.forgotten(),

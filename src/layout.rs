@@ -9,6 +9,7 @@ mod discovery;
 mod evidence;
 pub mod known_files;
 mod operating_system;
+mod servers;
 
 use std::collections::BTreeSet;
 
@@ -19,8 +20,9 @@ use crate::host_root::{HostPath, HostRoot};
 use crate::problem::Problem;
 use discovery::{Discovered, Discovery};
 use known_files::{ExpectedContent, Origin, expected_content};
+pub use operating_system::parse_os_id;
 use operating_system::{BOTTLEROCKET, Paths, host, hostname, os_id};
-pub use operating_system::{parse_os_id, small_files};
+pub use servers::Server;
 
 /// Where the kubelet keeps its certificates.
 const KUBELET_PKI: &str = "/var/lib/kubelet/pki";
@@ -93,6 +95,8 @@ pub struct Layout {
     pub control_plane_pki: HostPath,
     /// Where etcd's PKI is, there or not.
     pub etcd_pki: HostPath,
+    /// Where kube-apiserver listens, if its static pod says so.
+    pub api_server_port: Option<u16>,
     /// What to watch.
     pub watched: Vec<Watched>,
     /// Directories that hold certificates and little else, there or not.
@@ -191,6 +195,7 @@ pub fn detect(root: &HostRoot, overrides: &LayoutOverrides, limit: usize) -> Lay
         wanted,
         control_plane_pki: control_plane,
         etcd_pki: etcd,
+        api_server_port: servers::api_server_port(root),
         watched,
         places,
     }
@@ -203,6 +208,11 @@ fn directory(source: &ConfiguredSource) -> Option<HostPath> {
         Place::Directory(directory) => Some(directory.clone()),
         Place::Glob(pattern) => Some(discovery::fixed_part(pattern).0),
     }
+}
+
+/// Single files that a scan reads besides the sources.
+pub fn small_files() -> impl Iterator<Item = HostPath> {
+    operating_system::small_files().chain(servers::manifests())
 }
 
 /// Where the kubelet's kubeconfig is, there or not.

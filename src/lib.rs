@@ -25,6 +25,7 @@ pub mod layout;
 pub mod scan;
 pub mod rules;
 pub mod inventory;
+pub mod served;
 pub mod report;
 pub mod agent_status;
 pub mod render;

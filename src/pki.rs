@@ -5,6 +5,7 @@ pub mod certificate;
 mod kubeconfig;
 pub mod name;
 mod pem;
+pub mod signature;
 pub mod subject_names;
 
 use std::sync::Arc;

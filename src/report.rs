@@ -5,8 +5,8 @@
 pub mod severity;
 
 use expiryd_api::{
-    API_VERSION, Earliest, ExpiryReport, KIND, Node, Publication, RenewedBy, Role, SourceKind,
-    Status, Timestamp,
+    API_VERSION, Earliest, ExpiryReport, KIND, Node, Publication, RenewedBy, Role, Served,
+    SourceKind, Status, Timestamp,
 };
 
 use crate::inventory::{CertificateEntry, Inventory};
@@ -15,27 +15,35 @@ use crate::problem::ActiveProblem;
 /// The report, with its certificates and problems as the agent has them.
 pub type Report = ExpiryReport<Vec<CertificateEntry>, Vec<ActiveProblem>>;
 
-/// The report on an inventory at `now`, with the problems of the agent itself and how its publishers
-/// get on.
-pub fn build(
-    inventory: Inventory,
-    of_agent: Vec<ActiveProblem>,
-    publications: Vec<Publication>,
-    now: Timestamp,
-) -> Report {
+/// What a report says beside the machine's files.
+#[derive(Debug, Clone, Default)]
+pub struct Besides {
+    /// The problems of the agent itself, and of what is served.
+    pub problems: Vec<ActiveProblem>,
+    /// What the machine's servers show.
+    pub served: Vec<Served>,
+    /// How the agent's publishers get on.
+    pub publications: Vec<Publication>,
+}
+
+/// The report on an inventory at `now`.
+pub fn build(inventory: Inventory, besides: Besides, now: Timestamp) -> Report {
+    let Besides { problems: more, served, publications } = besides;
     let Inventory {
         os,
         hostname,
         role,
         etcd_topology,
         settled,
+        servers: _,
         certificates,
         mut problems,
         forgotten,
     } = inventory;
-    problems.extend(of_agent);
+    problems.extend(more);
     problems.sort_by(|a, b| a.problem.cmp(&b.problem));
-    let earliest = first(&certificates, |c| c.counted);
+    let first = |which: &dyn Fn(&CertificateEntry) -> bool| first(&certificates, &served, which);
+    let earliest = first(&|c| c.counted);
     let renewed_by = |by| move |c: &CertificateEntry| c.counted && c.renewed_by == Some(by);
     Report {
         api_version: API_VERSION,
@@ -43,9 +51,9 @@ pub fn build(
         observed_at: now,
         status: status(role, earliest.is_some(), &problems),
         settled,
-        machine_rollout: first(&certificates, renewed_by(RenewedBy::MachineRollout)),
-        etcd_rollout: first(&certificates, renewed_by(RenewedBy::EtcdRollout)),
-        earliest_ca: first(&certificates, |c| c.is_ca && !c.counted),
+        machine_rollout: first(&renewed_by(RenewedBy::MachineRollout)),
+        etcd_rollout: first(&renewed_by(RenewedBy::EtcdRollout)),
+        earliest_ca: first(&|c| c.is_ca && !c.counted),
         earliest,
         node: Node {
             name: kubelet_node(&certificates).map(str::to_owned).or(hostname),
@@ -53,6 +61,7 @@ pub fn build(
             role,
             etcd_topology,
         },
+        served,
         certificates,
         problems,
         publications,
@@ -73,14 +82,13 @@ fn status(role: Role, any: bool, problems: &[ActiveProblem]) -> Status {
 /// The earliest of some certificates; of equal ones the first by path, bytewise.
 fn first(
     certificates: &[CertificateEntry],
-    which: impl Fn(&CertificateEntry) -> bool,
+    served: &[Served],
+    which: &dyn Fn(&CertificateEntry) -> bool,
 ) -> Option<Earliest> {
-    let earliest = certificates
-        .iter()
-        .filter(|c| which(c))
-        .min_by_key(|c| (c.certificate.not_after, &c.path, c.index))?;
+    let dated = certificates.iter().filter(|c| which(c)).map(|c| (c.end(served), c));
+    let (not_after, earliest) = dated.min_by_key(|(end, c)| (*end, &c.path, c.index))?;
     Some(Earliest {
-        not_after: earliest.certificate.not_after,
+        not_after,
         path: earliest.path.to_string(),
         index: earliest.index,
         renewed_by: earliest.renewed_by,

@@ -22,6 +22,7 @@ mod node;
 mod page;
 mod properties;
 mod renewal;
+mod served;
 mod shown;
 mod signals;
 mod soak;

@@ -11,6 +11,7 @@ mod machine;
 mod problem;
 mod publication;
 mod report;
+mod served;
 mod timestamp;
 
 pub use certificate::{RenewedBy, ReportedCertificate, SourceKind, Warning};
@@ -18,4 +19,5 @@ pub use machine::{EtcdTopology, Node, Role};
 pub use problem::{Reason, ReportedProblem};
 pub use publication::{Publication, PublicationState};
 pub use report::{API_VERSION, Earliest, ExpiryReport, KIND, PORT, Status};
+pub use served::Served;
 pub use timestamp::Timestamp;

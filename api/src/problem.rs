@@ -45,6 +45,8 @@ closed_list! {
         ParserPanic = "parser-panic",
         /// It was there and is gone; its last good certificates are kept for a while.
         Vanished = "vanished",
+        /// A server still shows another certificate than the file has that it was configured with.
+        ServedDiffers = "served-differs",
         /// The endpoint's own certificate, key or client CA cannot be used: the previous ones stay in
         /// use, and without any only loopback addresses answer.
         TlsUnavailable = "tls-unavailable",
@@ -55,9 +57,9 @@ closed_list! {
 
 impl Reason {
     /// Whether it leaves the report without something it should say. A watch that does not work
-    /// only makes changes visible later, and TLS is about the way to the report.
+    /// only makes changes visible later, TLS is about the way to the report, and what is served is known.
     pub const fn degrades(self) -> bool {
-        !matches!(self, Self::WatchUnavailable | Self::TlsUnavailable)
+        !matches!(self, Self::WatchUnavailable | Self::TlsUnavailable | Self::ServedDiffers)
     }
 }
 

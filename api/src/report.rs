@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use crate::{
-    Node, Publication, RenewedBy, ReportedCertificate, ReportedProblem, Timestamp, closed_list,
+    Node, Publication, RenewedBy, ReportedCertificate, ReportedProblem, Served, Timestamp,
+    closed_list,
 };
 
 /// The version of the report's form.
@@ -69,6 +70,8 @@ pub struct ExpiryReport<C = Vec<ReportedCertificate<'static>>, P = Vec<ReportedP
     /// The first expiry of the CAs.
     #[serde(rename = "earliestCA")]
     pub earliest_ca: Option<Earliest>,
+    /// What the machine's servers show, in the order of their ports.
+    pub served: Vec<Served>,
     /// By path and index.
     pub certificates: C,
     /// By path.

@@ -43,7 +43,7 @@ _expiryd() {
             return 0
             ;;
         expiryd__subcmd__check)
-            opts="-o -h --output --output-file --warning --critical --at --color --config --host-root --role --etcd-topology --source --listen --allow-plaintext --tls --log-format --log-level --help"
+            opts="-o -h --output --output-file --warning --critical --at --color --config --host-root --role --etcd-topology --source --listen --allow-plaintext --tls --served --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -105,6 +105,10 @@ _expiryd() {
                     COMPREPLY=($(compgen -W "etcd" -- "${cur}"))
                     return 0
                     ;;
+                --served)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --log-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -121,7 +125,7 @@ _expiryd() {
             return 0
             ;;
         expiryd__subcmd__run)
-            opts="-h --config --host-root --role --etcd-topology --source --listen --allow-plaintext --tls --log-format --log-level --help"
+            opts="-h --config --host-root --role --etcd-topology --source --listen --allow-plaintext --tls --served --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -153,6 +157,10 @@ _expiryd() {
                     ;;
                 --tls)
                     COMPREPLY=($(compgen -W "etcd" -- "${cur}"))
+                    return 0
+                    ;;
+                --served)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --log-format)

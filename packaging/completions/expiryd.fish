@@ -35,6 +35,8 @@ complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l etcd-topology -d
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l source -d 'One more source, of kind file, directory, glob or kubeconfig; can be repeated' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l listen -d 'Address of the HTTP endpoint; can be repeated [default: 127.0.0.1:9797]' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l tls -d 'Encrypt what other machines reach with this machine\'s own server.crt, server.key and ca.crt' -r -f -a "etcd\t'The certificate, key and CA of the etcd server on this machine'"
+complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l served -d 'Look at what the machine\'s servers show [default: true]' -r -f -a "true\t''
+false\t''"
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l log-format -d 'How log lines are written: auto, text or json' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l log-level -d 'Which log lines are written: error, warn, info or debug' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand run" -l allow-plaintext -d 'Serve addresses that other machines reach although nothing is encrypted'
@@ -58,6 +60,8 @@ complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l etcd-topology 
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l source -d 'One more source, of kind file, directory, glob or kubeconfig; can be repeated' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l listen -d 'Address of the HTTP endpoint; can be repeated [default: 127.0.0.1:9797]' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l tls -d 'Encrypt what other machines reach with this machine\'s own server.crt, server.key and ca.crt' -r -f -a "etcd\t'The certificate, key and CA of the etcd server on this machine'"
+complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l served -d 'Look at what the machine\'s servers show [default: true]' -r -f -a "true\t''
+false\t''"
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l log-format -d 'How log lines are written: auto, text or json' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l log-level -d 'Which log lines are written: error, warn, info or debug' -r
 complete -c expiryd -n "__fish_expiryd_using_subcommand check" -l allow-plaintext -d 'Serve addresses that other machines reach although nothing is encrypted'

@@ -17,7 +17,8 @@ use crate::host_root::HostPath;
 use crate::inventory::Stabilizer;
 use crate::problem::ActiveProblem;
 use crate::render::RenderedReport;
-use crate::report::{self, Report};
+use crate::report::{self, Besides, Report};
+use crate::served::{self, Sighting, Target, Wanted};
 
 /// Where reports go.
 pub(super) struct Outputs {
@@ -25,6 +26,8 @@ pub(super) struct Outputs {
     pub(super) reports: watch::Sender<Option<Arc<Report>>>,
     /// To the HTTP endpoint.
     pub(super) rendered: watch::Sender<Option<Arc<RenderedReport>>>,
+    /// To whoever looks at the machine's servers.
+    pub(super) wanted: watch::Sender<Wanted>,
 }
 
 /// See the module.
@@ -35,6 +38,13 @@ pub(super) struct Reporter {
     /// What is wrong with the agent itself.
     problems: Vec<ActiveProblem>,
     publications: Vec<Publication>,
+    /// What the machine's servers showed when they were last looked at.
+    sightings: Vec<Sighting>,
+    /// Whether they are looked at.
+    looks: bool,
+    settle: Duration,
+    /// How often somebody asked for a look at once.
+    asked: u64,
     stats: AgentStats,
     /// How long the service manager lets the loop be silent.
     watchdog: Option<Duration>,
@@ -55,6 +65,10 @@ impl Reporter {
             report: None,
             problems: Vec::new(),
             publications: Vec::new(),
+            sightings: Vec::new(),
+            looks: config.served,
+            settle: config.timing.settle,
+            asked: 0,
             stats,
             watchdog,
             tick: config.tick,
@@ -72,16 +86,32 @@ impl Reporter {
             self.stabilizer = Stabilizer::new(config.timing);
         }
         self.tick = config.tick;
+        self.looks = config.served;
+        self.settle = config.timing.settle;
+        self.asked += 1;
+    }
+
+    /// Takes in what the machine's servers show, for the next report.
+    pub(super) fn set_sightings(&mut self, sightings: &[Sighting]) {
+        self.sightings = sightings.to_vec();
     }
 
     /// Publishes what follows from an observation; returns how long to wait for the next one.
     pub(super) fn report(&mut self, observation: Observation) -> Duration {
-        let Observation { scan, at, took, polling, problems, tls: _, not_granted: _ } = observation;
+        let Observation { scan, at, took, polling, mut problems, tls: _, not_granted: _ } =
+            observation;
         debug!(files = scan.files.len(), parsed = scan.parsed, "scanned");
-        self.problems = ActiveProblem::date(problems, &self.problems, at.wall);
         let inventory = self.stabilizer.observe(scan, at);
-        let (problems, publications) = (self.problems.clone(), self.publications.clone());
-        let report = report::build(inventory, problems, publications, at.wall);
+        let targets = if self.looks { served::targets(&inventory) } else { Vec::new() };
+        problems.extend(served::differences(&targets, &self.sightings));
+        self.problems = ActiveProblem::date(problems, &self.problems, at.wall);
+        let besides = Besides {
+            problems: self.problems.clone(),
+            served: served::served(&targets, &self.sightings),
+            publications: self.publications.clone(),
+        };
+        self.want(targets);
+        let report = report::build(inventory, besides, at.wall);
         log_changes::log(self.report.as_deref(), &report);
         self.count(&report, took, polling);
         self.publish(report);
@@ -109,6 +139,16 @@ impl Reporter {
         self.outputs.rendered.send_replace(Some(Arc::new(rendered)));
         self.outputs.reports.send_replace(Some(Arc::clone(&report)));
         self.report = Some(report);
+    }
+
+    /// Has the machine's servers looked at, once that differs from what is looked at already.
+    fn want(&self, targets: Vec<Target>) {
+        let wanted = Wanted { targets, settle: self.settle, asked: self.asked };
+        self.outputs.wanted.send_if_modified(|before| {
+            let changed = *before != wanted;
+            *before = wanted;
+            changed
+        });
     }
 
     fn count(&mut self, report: &Report, took: Duration, polling: bool) {

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::http::Answers;
 use crate::node;
+use crate::served::{self, Wanted};
 use crate::system::signals::Signals;
 use crate::system::{manager, sandbox};
 use crate::tls::Tls;
@@ -38,11 +39,13 @@ pub fn start<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static>(
     let heartbeat = Arc::new(Heartbeat::new(SCAN_TIMEOUT));
     let (changed, changes) = watch::channel(());
     let (reports, heard) = watch::channel(None);
-    let (rendered, served) = watch::channel(None);
+    let (rendered, answered) = watch::channel(None);
     let (publications, published) = watch::channel(Vec::new());
+    let (wanted, looked_at) = watch::channel(Wanted::default());
+    let (seen, sightings) = watch::channel(Vec::new());
 
     let mut observer = Observer::open(&config, reload.files.clone(), changed.clone(), started)?;
-    let answers = Answers::new(served, Arc::clone(&heartbeat));
+    let answers = Answers::new(answered, Arc::clone(&heartbeat));
     let mut endpoints = Endpoints::new(answers, config.connections);
     sockets.into_iter().try_for_each(|socket| endpoints.serve_inherited(socket))?;
     endpoints.listen(&config, Tls::Missing)?;
@@ -51,7 +54,9 @@ pub fn start<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static>(
     let host_root = config.host_root.display();
     info!(version = env!("CARGO_PKG_VERSION"), %host_root, "started");
 
-    let outputs = Outputs { reports, rendered };
+    let outputs = Outputs { reports, rendered, wanted };
+    let mut looks = JoinSet::new();
+    looks.spawn(served::watch(looked_at, seen));
     let mut agent = Agent {
         started,
         reload: Arc::new(reload),
@@ -63,6 +68,8 @@ pub fn start<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static>(
         endpoints,
         channels: node::Channels { reports: heard, publications },
         publications: published,
+        sightings,
+        looks,
         publishers: JoinSet::new(),
         next_scan: started,
         observer: Arc::new(Mutex::new(observer)),

@@ -16,6 +16,8 @@ pub(super) enum Event {
     Changed,
     /// It is time to scan, or to see whether the watched directories are still the ones.
     Tick,
+    /// The machine's servers were looked at.
+    Looked,
     /// A signal.
     Signal(SignalAction),
 }
@@ -34,6 +36,11 @@ impl<F> Agent<F> {
                 () = &mut tick => return Event::Tick,
                 () = self.endpoints.watch() => {}
                 Some(ended) = self.publishers.join_next() => pass_on_panic(ended),
+                Some(ended) = self.looks.join_next() => pass_on_panic(ended),
+                Ok(()) = self.sightings.changed() => {
+                    self.reporter.set_sightings(&self.sightings.borrow_and_update());
+                    return Event::Looked;
+                }
                 Ok(()) = self.publications.changed() => {
                     self.reporter.set_publications(&self.publications.borrow_and_update());
                 }

@@ -149,6 +149,9 @@ pub(super) struct Common {
     /// Encrypt what other machines reach with this machine's own server.crt, server.key and ca.crt
     #[arg(long, value_name = "FROM", env = "EXPIRYD_TLS")]
     tls: Option<TlsFrom>,
+    /// Look at what the machine's servers show [default: true]
+    #[arg(long, value_name = "BOOLEAN", env = "EXPIRYD_SERVED")]
+    served: Option<bool>,
     /// How log lines are written: auto, text or json
     #[arg(long, value_name = "FORMAT", env = "EXPIRYD_LOG_FORMAT")]
     log_format: Option<LogFormat>,
@@ -165,6 +168,7 @@ impl Common {
             listen: (!self.listen.is_empty()).then(|| self.listen.clone()),
             allow_plaintext: self.allow_plaintext.then_some(true),
             tls: self.tls.map(TlsSettings::From),
+            served: self.served,
             log_format: self.log_format,
             log_level: self.log_level,
             layout: LayoutSettings {

@@ -12,17 +12,19 @@ use std::thread;
 use expiryd_api::Timestamp;
 
 use super::arguments::{Check, ColorChoice, Output};
-use super::configure;
+use super::{configure, runtime};
 use crate::clock::{self, Moment};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::host_root::HostRoot;
-use crate::inventory::Stabilizer;
+use crate::inventory::{Inventory, Stabilizer};
+use crate::problem::ActiveProblem;
 use crate::render::table::{self, Style};
 use crate::render::{json, metrics, yaml};
 use crate::report::severity::{CheckStatus, Thresholds};
-use crate::report::{self, Report};
+use crate::report::{self, Besides, Report};
 use crate::scan::Scanner;
+use crate::served;
 use crate::system::sandbox;
 
 /// Scans, prints, and concludes.
@@ -32,7 +34,8 @@ use crate::system::sandbox;
 pub(super) fn check(arguments: &Check) -> Result<ExitCode, Failure> {
     let config = configure(&arguments.common)?;
     let now = arguments.at.unwrap_or_else(clock::now);
-    let report = in_thread(|| scan_once(&config, now))?;
+    let inventory = in_thread(|| scan_once(&config, now))?;
+    let report = report(inventory, config.served, now)?;
     let critical = arguments.critical;
     let warning = arguments.warning.unwrap_or(Thresholds::DEFAULT.warning).max(critical);
     let thresholds = Thresholds { warning, critical };
@@ -105,14 +108,30 @@ fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// The report of a single scan, which settles nothing.
-fn scan_once(config: &Config, now: Timestamp) -> Result<Report, Failure> {
+/// What a single scan finds, which settles nothing.
+fn scan_once(config: &Config, now: Timestamp) -> Result<Inventory, Failure> {
     let root = HostRoot::open(&config.host_root).map_err(Failure::HostRoot)?;
     let root = Arc::new(root);
     // A single scan needs no more; what the kernel does not give is no reason not to scan.
     let _ = sandbox::enter(sandbox::Scope::Thread);
     let scan = Scanner::new(root, config.layout.clone(), config.limits).scan(now);
     let at = Moment { monotonic: std::time::Duration::ZERO, wall: now };
-    let inventory = Stabilizer::new(config.timing).observe(scan, at);
-    Ok(report::build(inventory, Vec::new(), Vec::new(), now))
+    Ok(Stabilizer::new(config.timing).observe(scan, at))
+}
+
+/// The report on it, with what the machine's servers show where that is wanted.
+fn report(inventory: Inventory, look: bool, now: Timestamp) -> Result<Report, Failure> {
+    let targets = if look { served::targets(&inventory) } else { Vec::new() };
+    let sightings = if targets.is_empty() {
+        Vec::new()
+    } else {
+        runtime()?.block_on(served::look(targets.clone()))
+    };
+    let problems = served::differences(&targets, &sightings);
+    let besides = Besides {
+        problems: ActiveProblem::date(problems, &[], now),
+        served: served::served(&targets, &sightings),
+        publications: Vec::new(),
+    };
+    Ok(report::build(inventory, besides, now))
 }

@@ -57,6 +57,7 @@ impl Settings {
             grace: self.grace.or(below.grace),
             debounce: self.debounce.or(below.debounce),
             tick: self.tick.or(below.tick),
+            served: self.served.or(below.served),
             log_format: self.log_format.or(below.log_format),
             log_level: self.log_level.or(below.log_level),
             limits: LimitSettings {

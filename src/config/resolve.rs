@@ -59,6 +59,7 @@ impl Settings {
             timing,
             debounce,
             tick: within("tick", self.tick, 300, 1..=86_400)?,
+            served: self.served.unwrap_or(true),
             node: node(&self.node, self.layout.role)?,
             log_format: self.log_format.unwrap_or(LogFormat::Auto),
             log_level: self.log_level.unwrap_or(LogLevel::Info),

@@ -34,6 +34,8 @@ pub struct Settings {
     /// See [`super::Config::tick`].
     #[serde(default, deserialize_with = "duration")]
     pub tick: Option<Duration>,
+    /// See [`super::Config::served`].
+    pub served: Option<bool>,
     /// See [`super::Config::log_format`].
     pub log_format: Option<LogFormat>,
     /// See [`super::Config::log_level`].

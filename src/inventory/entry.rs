@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use expiryd_api::{RenewedBy, ReportedCertificate, SourceKind, Timestamp, Warning};
+use expiryd_api::{RenewedBy, ReportedCertificate, Served, SourceKind, Timestamp, Warning};
 use serde::{Serialize, Serializer};
 
 use crate::host_root::HostPath;
@@ -65,6 +65,19 @@ impl CertificateEntry {
                 }
             };
         classified.into_iter().zip(certificates).map(judge)
+    }
+
+    /// When it ends for those who meet it: when the file's does, or earlier, where a server shows another one in
+    /// its place that does. That stands until the server was looked at again after a change of the file: until
+    /// then nobody knows that it shows the new one.
+    pub fn end(&self, served: &[Served]) -> Timestamp {
+        let end = self.certificate.not_after;
+        let in_its_place = |served: &&Served| served.counted && self.index == 0;
+        let earlier = served.iter().filter(in_its_place).filter_map(|served| {
+            let theirs = served.not_after.filter(|theirs| *theirs < end)?;
+            (served.path == self.path.to_string()).then_some(theirs)
+        });
+        earlier.min().unwrap_or(end)
     }
 }
 

@@ -23,7 +23,7 @@ use super::Stabilizer;
 use crate::clock::Moment;
 use crate::config::{ConfiguredSource, LayoutOverrides, Limits, Place, Timing};
 use crate::host_root::{HostPath, HostRoot};
-use crate::report::{self, Report};
+use crate::report::{self, Besides, Report};
 use crate::scan::Scanner;
 
 const TIMING: Timing = Timing { settle: Duration::from_secs(10), grace: Duration::from_mins(10) };
@@ -168,7 +168,7 @@ impl Machine {
         let inventory = self.stabilizer.observe(scan, at);
         // A deadline that is now would be a loop that never waits.
         assert!(self.stabilizer.deadline(monotonic).is_none_or(|deadline| deadline > monotonic));
-        report::build(inventory, Vec::new(), Vec::new(), at.wall)
+        report::build(inventory, Besides::default(), at.wall)
     }
 
     fn next_deadline(&self) -> Option<u64> {

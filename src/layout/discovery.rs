@@ -21,7 +21,7 @@ const GLOB_DEPTH: usize = 8;
 
 /// Where the kubelet looks for static pods: kubeadm's folder, and Bottlerocket's
 /// (`sources/api/static-pods`, `STATIC_POD_DIR`).
-const MANIFESTS: &[&str] = &["/etc/kubernetes/manifests", "/etc/kubernetes/static-pods"];
+pub(super) const MANIFESTS: &[&str] = &["/etc/kubernetes/manifests", "/etc/kubernetes/static-pods"];
 
 /// Static pods of a control plane.
 const CONTROL_PLANE_PODS: &[&str] =

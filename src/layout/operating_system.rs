@@ -74,7 +74,7 @@ fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.chars().all(plain)
 }
 
-fn small_text(root: &HostRoot, path: &str) -> Option<String> {
+pub(super) fn small_text(root: &HostRoot, path: &str) -> Option<String> {
     let path = host(path);
     let stat = root.stat(&path).ok()?;
     let (_, bytes) = stat.read(64 * 1024).ok()?;
@@ -86,8 +86,8 @@ pub(super) fn host(path: &str) -> HostPath {
     HostPath::root().join(path)
 }
 
-/// Single files that a scan reads besides the sources.
-pub fn small_files() -> impl Iterator<Item = HostPath> {
+/// The files that these are read from.
+pub(super) fn small_files() -> impl Iterator<Item = HostPath> {
     OS_RELEASE.iter().chain([&HOSTNAME]).map(|path| host(path))
 }
 

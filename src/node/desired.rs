@@ -117,6 +117,7 @@ mod tests {
             etcd_rollout: None,
             earliest_ca: None,
             earliest,
+            served: Vec::new(),
             certificates: Vec::new(),
             problems: Vec::new(),
             publications: Vec::new(),

@@ -49,6 +49,8 @@ pub struct Certificate {
     pub version_1: bool,
     /// Whether keyUsage has keyCertSign.
     pub key_cert_sign: bool,
+    /// A CA's public key, as SubjectPublicKeyInfo: what tells whether it signed another one.
+    pub authority_key: Option<Box<[u8]>>,
     /// See [`expiryd_api::Warning::NonstandardTime`].
     pub nonstandard_time: bool,
     /// See [`expiryd_api::Warning::RepairedPem`].
@@ -65,7 +67,7 @@ impl Certificate {
     ///
     /// # Errors
     /// A sentence that says which part cannot be read.
-    pub(super) fn from_der(der: &[u8]) -> Result<Self, String> {
+    pub fn from_der(der: &[u8]) -> Result<Self, String> {
         let (_, certificate) = X509CertificateParser::new()
             .with_deep_parse_extensions(false)
             .parse(der)
@@ -91,6 +93,7 @@ impl Certificate {
             self_issued: tbs.subject.as_raw() == tbs.issuer.as_raw(),
             version_1: tbs.version == X509Version::V1,
             key_cert_sign: key_cert_sign(tbs),
+            authority_key: authority_key(tbs),
             nonstandard_time: !times.is_some_and(|times| times.iter().all(is_standard)),
             repaired_pem: false,
             trailing_data: false,
@@ -176,6 +179,10 @@ fn key_cert_sign(tbs: &TbsCertificate<'_>) -> bool {
         e.oid == OID_X509_EXT_KEY_USAGE
             && KeyUsage::from_der(e.value).is_ok_and(|(_, usage)| usage.key_cert_sign())
     })
+}
+
+fn authority_key(tbs: &TbsCertificate<'_>) -> Option<Box<[u8]>> {
+    (basic_constraints(tbs) == BasicConstraints::Ca).then(|| tbs.subject_pki.raw.into())
 }
 
 /// How the two dates are written; `None` when they cannot be found again in the DER.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use expiryd_api::Status;
+use expiryd_api::{Served, Status};
 
 use crate::inventory::CertificateEntry;
 
@@ -17,9 +17,17 @@ pub(super) const fn status(status: Status) -> &'static str {
 }
 
 /// What is odd about a certificate.
-pub(super) fn remarks(entry: &CertificateEntry) -> impl Iterator<Item = &'static str> {
+pub(super) fn remarks<'a>(
+    entry: &'a CertificateEntry,
+    served: &'a [Served],
+) -> impl Iterator<Item = &'static str> + use<'a> {
     let stale = entry.stale.then_some("stale");
-    stale.into_iter().chain(entry.warnings.iter().map(|warning| warning.as_str()))
+    let of_it = move |served: &&Served| {
+        entry.index == 0 && served.matches == Some(false) && served.path == entry.path.to_string()
+    };
+    let unserved = served.iter().any(|served| of_it(&served)).then_some("not-served");
+    let warnings = entry.warnings.iter().map(|warning| warning.as_str());
+    stale.into_iter().chain(unserved).chain(warnings)
 }
 
 /// The issuer's common name, such as kubeadm's `etcd-ca`; the signature is not verified.

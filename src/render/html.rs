@@ -2,7 +2,7 @@
 //!
 //! Every text goes through maud, which escapes it: a certificate may call itself anything.
 
-use expiryd_api::{Earliest, Publication, Timestamp};
+use expiryd_api::{Earliest, Publication, Served, Timestamp};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::display::{authority, named, remarks, status};
@@ -69,8 +69,9 @@ fn body(report: &Report, now: Timestamp) -> Markup {
             (fact("Earliest CA", report.earliest_ca.as_ref(), now))
         }
         (problems(&report.problems))
-        (timeline("Certificates", &leaves, report.earliest.as_ref(), now))
-        (timeline("Certificate authorities", &authorities, report.earliest_ca.as_ref(), now))
+        (served(&report.served, now))
+        (timeline("Certificates", &leaves, &report.served, report.earliest.as_ref(), now))
+        (timeline("Certificate authorities", &authorities, &[], report.earliest_ca.as_ref(), now))
         (publications(&report.publications))
     }
 }
@@ -111,10 +112,34 @@ fn problems(problems: &[ActiveProblem]) -> Markup {
     }
 }
 
+/// What the machine's servers show.
+fn served(served: &[Served], now: Timestamp) -> Markup {
+    let seen = || served.iter().filter_map(|served| Some((served, served.not_after?)));
+    html! {
+        @if seen().next().is_some() {
+            h2 { "What is served" }
+            ul {
+                @for (served, not_after) in seen() {
+                    li {
+                        (served.address) " " span.path { (served.path) } " "
+                        @if served.matches == Some(true) { span.tag { "as in the file" } }
+                        @else { span.tag.warning { "not as in the file" } }
+                        " " b class=(class(not_after, now)) { (not_after) }
+                        " " (not_after.time_left(now))
+                        @if let Some(message) = &served.message { p { (message) } }
+                        @if let Some(at) = served.observed_at { p.faint { "looked at " (at) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Certificates by their end, each with a bar from now to it; all bars of a time line have one scale.
 fn timeline(
     title: &str,
     certificates: &[&CertificateEntry],
+    served: &[Served],
     first: Option<&Earliest>,
     now: Timestamp,
 ) -> Markup {
@@ -138,7 +163,7 @@ fn timeline(
                     div.row.faint {
                         span {
                             (not_after) " · signed by " (authority(c))
-                            @for remark in remarks(c) { " " span.tag { (remark) } }
+                            @for remark in remarks(c, served) { " " span.tag { (remark) } }
                         }
                         span {
                             @if is_first { span.tag.mark { "earliest" } " " }
@@ -191,9 +216,7 @@ fn publications(publications: &[Publication]) -> Markup {
 
 /// Whether this is the certificate that ends first.
 fn is_that(first: &Earliest, c: &CertificateEntry) -> bool {
-    first.not_after == c.certificate.not_after
-        && first.index == c.index
-        && first.path == c.path.to_string()
+    first.index == c.index && first.path == c.path.to_string()
 }
 
 fn class(not_after: Timestamp, now: Timestamp) -> &'static str {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 
-use expiryd_api::{Earliest, Timestamp};
+use expiryd_api::{Earliest, Served, Timestamp};
 use tabwriter::TabWriter;
 
 use super::display::{authority, named, remarks, status};
@@ -37,8 +37,11 @@ pub fn render(report: &Report, style: Style, now: Timestamp) -> String {
     }
     let (authorities, leaves): (Vec<_>, Vec<_>) =
         report.certificates.iter().partition(|c| c.is_ca && !c.counted);
-    section(&mut text, "CERTIFICATE", &leaves, style, now);
-    section(&mut text, "CERTIFICATE AUTHORITY", &authorities, style, now);
+    for served in report.served.iter().filter(|served| served.matches == Some(false)) {
+        let _ = writeln!(text, "{:<17} {}", "Served instead", Instead { served, now });
+    }
+    section(&mut text, "CERTIFICATE", (&leaves, &report.served), style, now);
+    section(&mut text, "CERTIFICATE AUTHORITY", (&authorities, &[]), style, now);
     if !report.problems.is_empty() {
         text.push_str("\nPROBLEMS\n");
     }
@@ -73,17 +76,32 @@ impl fmt::Display for Line<'_> {
     }
 }
 
+/// What a server shows in the place of its file's certificate.
+struct Instead<'a> {
+    served: &'a Served,
+    now: Timestamp,
+}
+
+impl fmt::Display for Instead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Served { not_after: Some(not_after), address, path, .. } = self.served else {
+            return f.write_str("nothing");
+        };
+        write!(f, "{not_after}  {}  on {address}, not {path}", not_after.time_left(self.now))
+    }
+}
+
 fn section(
     text: &mut String,
     title: &str,
-    certificates: &[&CertificateEntry],
+    (certificates, served): (&[&CertificateEntry], &[Served]),
     style: Style,
     now: Timestamp,
 ) {
     if certificates.is_empty() {
         return;
     }
-    let remarked = certificates.iter().any(|c| remarks(c).next().is_some());
+    let remarked = certificates.iter().any(|c| remarks(c, served).next().is_some());
     let mut table = format!("{title}\tEXPIRES\tTIME LEFT\tAUTHORITY\tRENEWED BY");
     if remarked {
         table.push_str("\tREMARKS");
@@ -93,7 +111,8 @@ fn section(
     }
     table.push('\n');
     for certificate in certificates {
-        table.push_str(&row(certificate, remarked, style.wide, now));
+        let remarks = remarked.then(|| remarks(certificate, served).collect());
+        table.push_str(&row(certificate, remarks, style.wide, now));
         table.push('\n');
     }
     text.push('\n');
@@ -114,7 +133,7 @@ fn section(
     }
 }
 
-fn row(entry: &CertificateEntry, remarked: bool, wide: bool, now: Timestamp) -> String {
+fn row(entry: &CertificateEntry, remarks: Option<Vec<&str>>, wide: bool, now: Timestamp) -> String {
     let certificate = &entry.certificate;
     let mut row = format!(
         "{}\t{}\t{}\t{}\t{}",
@@ -124,8 +143,7 @@ fn row(entry: &CertificateEntry, remarked: bool, wide: bool, now: Timestamp) -> 
         authority(entry),
         entry.renewed_by.map_or("-", |by| by.as_str()),
     );
-    if remarked {
-        let words: Vec<_> = remarks(entry).collect();
+    if let Some(words) = remarks {
         let _ = write!(row, "\t{}", if words.is_empty() { "-".into() } else { words.join(",") });
     }
     if wide {

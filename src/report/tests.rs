@@ -36,11 +36,12 @@ fn report(role: Role, certificates: Vec<CertificateEntry>, problems: &[Reason]) 
         role,
         etcd_topology: None,
         settled: true,
+        servers: Vec::new(),
         certificates,
         problems: ActiveProblem::date(problems.iter().map(problem).collect(), &[], NOW),
         forgotten: 0,
     };
-    build(inventory, Vec::new(), Vec::new(), NOW)
+    build(inventory, Besides::default(), NOW)
 }
 
 #[test]

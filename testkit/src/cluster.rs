@@ -161,6 +161,16 @@ impl Cluster {
         self.start_again();
     }
 
+    /// The certificate that kube-apiserver was configured with.
+    pub fn serving_certificate(&self) -> PathBuf {
+        self.directory.path().join("server.crt")
+    }
+
+    /// Its key.
+    pub fn serving_key(&self) -> PathBuf {
+        self.directory.path().join("server.pem")
+    }
+
     /// A kubeconfig of an administrator, with everything embedded.
     pub fn admin_kubeconfig(&self) -> String {
         self.kubeconfig_with(&self.admin)

@@ -34,6 +34,7 @@ pub mod network;
 pub mod observed;
 mod reserved_address;
 mod server;
+pub mod tls_server;
 mod wait;
 
 pub use agent::{Agent, Answer, status};

@@ -25,7 +25,7 @@ use crate::layout::known_files::{
 use crate::node::annotations::Memory;
 use crate::node::desired::{self, Decision, Desired};
 use crate::pki::{Contents, read};
-use crate::report::{self, Report};
+use crate::report::{self, Besides, Report};
 use crate::scan::{File, Scan};
 
 const TIMING: Timing = Timing { settle: Duration::from_secs(10), grace: Duration::from_mins(10) };
@@ -170,6 +170,7 @@ impl Procedure {
             wanted: BTreeSet::new(),
             control_plane_pki: self.directory(),
             etcd_pki: self.directory(),
+            api_server_port: None,
             watched: Vec::new(),
         };
         let untouched = self.untouched.iter().map(|(origin, name, contents)| {
@@ -242,7 +243,7 @@ impl Agent {
         let wall = Timestamp::from_unix(1_800_000_000 + i64::try_from(self.now.as_secs()).unwrap());
         let inventory =
             self.stabilizer.observe(procedure.scan(disk), Moment { monotonic: self.now, wall });
-        let report = report::build(inventory, Vec::new(), Vec::new(), wall);
+        let report = report::build(inventory, Besides::default(), wall);
         self.annotate(&report);
         report
     }

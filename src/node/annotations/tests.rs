@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use expiryd_api::{Publication, Reason, RenewedBy, Role, SourceKind};
+use expiryd_api::{Reason, RenewedBy, Role, SourceKind};
 use testkit::certificate::CertificateBuilder;
 
 use super::*;
@@ -10,7 +10,7 @@ use crate::host_root::HostPath;
 use crate::inventory::{CertificateEntry, Inventory};
 use crate::pki;
 use crate::problem::{ActiveProblem, Problem};
-use crate::report;
+use crate::report::{self, Besides};
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 const EARLY: &str = "2027-02-01T06:00:00Z";
@@ -53,11 +53,12 @@ fn report(certificates: Vec<CertificateEntry>, problems: &[(&str, Reason)]) -> R
         role: Role::ControlPlane,
         etcd_topology: None,
         settled: true,
+        servers: Vec::new(),
         certificates,
         problems: ActiveProblem::date(problems, &[], NOW),
         forgotten: 0,
     };
-    report::build(inventory, Vec::new(), Vec::<Publication>::new(), NOW)
+    report::build(inventory, Besides::default(), NOW)
 }
 
 fn annotations(report: &Report) -> Annotations {

@@ -168,6 +168,7 @@ const fn word(reason: Reason) -> &'static str {
         | Reason::TooMany
         | Reason::Changing
         | Reason::ReadError
+        | Reason::ServedDiffers
         | Reason::TlsUnavailable => "read_failed",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use expiryd_api::{Earliest, PublicationState, Reason, RenewedBy, Status};
+use expiryd_api::{Earliest, PublicationState, Reason, RenewedBy, Served, Status};
 
 use super::certificates;
 use super::family::{ConstFamily, Labels, count, number, truth};
@@ -39,9 +39,24 @@ pub(super) fn register_report(families: &mut Vec<ConstFamily>, report: &Report) 
     )
     .with_all(RenewedBy::ALL.iter().filter_map(|by| {
         let theirs = report.certificates.iter().filter(|c| c.renewed_by == Some(*by));
-        let first = theirs.map(|c| c.certificate.not_after).min()?;
+        let first = theirs.map(|c| c.end(&report.served)).min()?;
         Some((labels([("renewed_by", by.as_str())]), number(first.unix())))
     }))
+    .register(families);
+    let served = |served: &Served| {
+        labels([("address", &*served.address.to_string()), ("path", &*served.path)])
+    };
+    ConstFamily::gauge(
+        "expiryd_served_not_after_timestamp_seconds",
+        "End of the certificate that a server on this machine shows, Unix seconds",
+    )
+    .with_all(report.served.iter().filter_map(|s| Some((served(s), number(s.not_after?.unix())))))
+    .register(families);
+    ConstFamily::gauge(
+        "expiryd_served_matches",
+        "Whether a server on this machine shows the certificate that is in its file",
+    )
+    .with_all(report.served.iter().filter_map(|s| Some((served(s), truth(s.matches?)))))
     .register(families);
     ConstFamily::gauge("expiryd_node_info", "1, with what the machine is")
         .with(
