@@ -49,7 +49,7 @@ pub struct Certificate {
     pub version_1: bool,
     /// Whether keyUsage has keyCertSign.
     pub key_cert_sign: bool,
-    /// A CA's public key, as SubjectPublicKeyInfo: what tells whether it signed another one.
+    /// A CA's public key, as `SubjectPublicKeyInfo`: what tells whether it signed another one.
     pub authority_key: Option<Box<[u8]>>,
     /// See [`expiryd_api::Warning::NonstandardTime`].
     pub nonstandard_time: bool,

@@ -57,24 +57,59 @@ async fn changed(
     settle: Option<Duration>,
     earliest: Instant,
 ) -> bool {
+    if wanted.changed().await.is_err() {
+        return false;
+    }
     loop {
-        if wanted.changed().await.is_err() {
-            return false;
-        }
-        loop {
-            let now = wanted.borrow_and_update().clone();
-            if now.asked != asked || settle.is_none() {
-                return true;
-            }
-            let quiet = Instant::now() + settle.unwrap_or(now.settle);
-            tokio::select! {
-                () = sleep_until(quiet.max(earliest)) => return true,
-                more = wanted.changed() => if more.is_err() { return false; }
-            }
+        let now_asked = wanted.borrow_and_update().asked;
+        let Some(settle) = settle.filter(|_| now_asked == asked) else { return true };
+        let quiet = Instant::now() + settle;
+        tokio::select! {
+            () = sleep_until(quiet.max(earliest)) => return true,
+            more = wanted.changed() => if more.is_err() { return false; }
         }
     }
 }
 
 fn jittered(period: Duration) -> Duration {
     period.mul_f64(fastrand::f64().mul_add(0.2, 0.9))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::*;
+
+    const SETTLE: Duration = Duration::from_secs(10);
+
+    fn asked(asked: u64) -> Wanted {
+        Wanted { asked, ..Wanted::default() }
+    }
+
+    /// How long it is waited after a change where somebody asks so often, and another look may be so soon.
+    async fn waited(times: u64, settle: Option<Duration>, earliest: Duration) -> Duration {
+        let (sender, mut wanted) = watch::channel(asked(0));
+        let began = Instant::now();
+        sender.send_replace(asked(times));
+        assert!(changed(&mut wanted, 0, settle, began + earliest).await);
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_looked_at_once_it_has_settled_and_no_sooner_than_ten_minutes_after_the_last_look()
+     {
+        let near = |waited: Duration, wanted: Duration| waited.abs_diff(wanted) < SETTLE / 100;
+        assert!(near(waited(0, Some(SETTLE), Duration::ZERO).await, SETTLE));
+        assert!(near(waited(0, Some(SETTLE), LEAST).await, LEAST));
+        assert!(near(waited(0, None, LEAST).await, Duration::ZERO), "the first look");
+        assert!(near(waited(1, Some(SETTLE), LEAST).await, Duration::ZERO), "asked for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_with_whoever_wants_it() {
+        let (sender, mut wanted) = watch::channel(asked(0));
+        drop(sender);
+        assert!(!changed(&mut wanted, 0, Some(SETTLE), Instant::now()).await);
+    }
 }
