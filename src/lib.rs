@@ -10,6 +10,8 @@
 //! (I/O)       (I/O)     (pure)   (pure)     (pure)         (pure)      (pure)      (I/O)
 //! ```
 //!
+//! `served` looks at what the machine's servers show beside those files, for the report.
+//!
 //! `agent` is the only loop: it observes, reports and waits. What delivers a report never reads the
 //! certificates' files; the pure middle is handed the time, and reads no clock and no environment.
 

@@ -1,10 +1,13 @@
 //! A TLS handshake that sends no client certificate, trusts nothing, and keeps the leaf that it was shown.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::client::danger::{
@@ -63,7 +66,7 @@ async fn shake(address: SocketAddr, witness: Arc<Witness>) -> io::Result<()> {
     // A handshake that is whole is ended with TLS's goodbye, so that the server has no error to log.
     let mut stream =
         TlsConnector::from(config).connect(ServerName::from(address.ip()), stream).await?;
-    tokio::io::AsyncWriteExt::shutdown(&mut stream).await
+    poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context)).await
 }
 
 fn configuration(
