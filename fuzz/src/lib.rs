@@ -11,7 +11,7 @@ use expiryd::inventory::Stabilizer;
 use expiryd::layout::Layout;
 use expiryd::layout::known_files::Origin;
 use expiryd::pki::read;
-use expiryd::report::{Report, build};
+use expiryd::report::{Besides, Report, build};
 use expiryd::scan::{File, Scan};
 use expiryd_api::{EtcdTopology, Role, Timestamp};
 
@@ -37,6 +37,7 @@ pub fn report(certificate: &[u8], authority: &[u8], kubeconfig: &[u8]) -> Report
             unlisted: Vec::new(),
             absent: Default::default(),
             wanted: Default::default(),
+            api_server_port: None,
             control_plane_pki: HostPath::root().join("etc/kubernetes/pki"),
             etcd_pki: HostPath::root().join("etc/etcd/pki"),
             watched: Vec::new(),
@@ -51,6 +52,7 @@ pub fn report(certificate: &[u8], authority: &[u8], kubeconfig: &[u8]) -> Report
     };
     let timing = Timing { settle: Duration::ZERO, grace: Duration::ZERO };
     let wall = Timestamp::from_unix(NOW);
-    let inventory = Stabilizer::new(timing).observe(scan, Moment { monotonic: Duration::ZERO, wall });
-    build(inventory, Vec::new(), Vec::new(), wall)
+    let inventory =
+        Stabilizer::new(timing).observe(scan, Moment { monotonic: Duration::ZERO, wall });
+    build(inventory, Besides::default(), wall)
 }

@@ -103,7 +103,11 @@ impl Case<'_> {
                     decision.act(Action::SkipHealthChecks(true), Reason::StalePair);
                 }
             }
-            None if etcd.skipped_health_checks && held == newest => {
+            // Also where the Secret has a later one by now, if the one that it holds is good for long: members that
+            // fail are replaced by these checks alone.
+            None if etcd.skipped_health_checks
+                && held.is_some_and(|held| held > near || Some(held) == newest) =>
+            {
                 decision.act(Action::SkipHealthChecks(false), Reason::PairFresh);
             }
             None => {}

@@ -139,7 +139,7 @@ fn where_no_restart_has_worked_two_days_before_the_end_the_health_checks_are_ski
     assert_eq!(actions(&decision), [Action::SkipHealthChecks(true)]);
     etcd(&mut facts).skipped_health_checks = true;
     assert_eq!(actions(&decided(&facts)), [Action::RestartEtcdController]);
-    // Once it was restarted they are done again.
+    // Once it was restarted they are done again, also where the Secret has a later pair by then.
     etcd(&mut facts).controller.started_at = Some(NOW);
     assert_eq!(actions(&decided(&facts)), [Action::SkipHealthChecks(false)]);
 }
@@ -190,4 +190,15 @@ fn who_did_not_opt_in_is_told_and_nothing_is_written() {
     let decision = decided(&facts);
     assert_eq!(actions(&decision), []);
     assert_eq!(findings(&decision), ["not-opted-in", "stale-pair"]);
+}
+
+#[test]
+fn the_health_checks_are_done_again_once_the_pair_that_it_holds_is_good_for_long() {
+    let mut facts = holding(200);
+    etcd(&mut facts).skipped_health_checks = true;
+    assert_eq!(actions(&decided(&facts)), [Action::SkipHealthChecks(false)]);
+    // Of a Secret that cannot be read nothing is concluded.
+    etcd(&mut facts).pairs.clear();
+    etcd(&mut facts).secret = None;
+    assert_eq!(actions(&decided(&facts)), []);
 }
