@@ -46,7 +46,9 @@ pub fn nodes() -> PathBuf {
 /// A program of the workspace, built in the folder that this test or benchmark was built in.
 pub fn program(name: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).unwrap();
+    let folder = test.parent().unwrap();
+    // A test is one folder further down than a program.
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap() } else { folder };
     let binary = folder.join(name);
     assert!(binary.exists(), "{} is not built; cargo build builds it", binary.display());
     binary
