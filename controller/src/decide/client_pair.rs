@@ -73,11 +73,13 @@ impl Case<'_> {
         let near = after(self.now, window + self.parameters.lead);
         let stale =
             held.filter(|held| newest.is_some_and(|newest| *held < newest) && *held <= near);
+        // Then its health checks remove nobody who is well, and are to be done: they alone replace members that fail.
+        // Also where the Secret has a later pair by now, if the one that it holds is good for long.
+        let reliable = held.is_some_and(|held| held > near || Some(held) == newest);
         if !self.opt_in.is_full() {
             if stale.is_some() {
                 decision.find(Guard::StalePair);
-            } else if etcd.skipped_health_checks {
-                // Ours to put back; while the pair is stale its health checks would remove members.
+            } else if etcd.skipped_health_checks && reliable {
                 decision.act(Action::SkipHealthChecks(false), Reason::Withdrawn);
             }
             return;
@@ -85,9 +87,11 @@ impl Case<'_> {
         if pairs != etcd.pairs {
             decision.act(Action::RecordPairs(pairs), Reason::PairChanged);
         }
-        // A restart that is refused, or waits for marks of another cluster, must not become what it would prevent.
-        let urgent = stale.is_some_and(|held| self.is_urgent(held));
-        if urgent && etcd.controller.may_restart && !etcd.skipped_health_checks {
+        // Without the right to restart it a window before the end: people have had a lead's time by then, and we may be
+        // away for a window. With it once no restart has worked: one that is refused, or waits for marks of another
+        // cluster, must not become what it would prevent.
+        let left = if etcd.controller.may_restart { self.parameters.urgent } else { window };
+        if stale.is_some_and(|held| held <= self.within(left)) && !etcd.skipped_health_checks {
             decision.act(Action::SkipHealthChecks(true), Reason::StalePair);
         }
         match stale {
@@ -95,19 +99,8 @@ impl Case<'_> {
             // by another.
             Some(held) if etcd.controller.may_restart && !settled && held > self.within(skew) => {}
             Some(_) if etcd.controller.may_restart => self.restart(etcd, decision),
-            Some(held) => {
-                decision.find(Guard::StalePair);
-                // People have had a lead's time to restart it; from here on we may be away for a window.
-                let soon = held <= after(self.now, window);
-                if soon && !etcd.skipped_health_checks {
-                    decision.act(Action::SkipHealthChecks(true), Reason::StalePair);
-                }
-            }
-            // Also where the Secret has a later one by now, if the one that it holds is good for long: members that
-            // fail are replaced by these checks alone.
-            None if etcd.skipped_health_checks
-                && held.is_some_and(|held| held > near || Some(held) == newest) =>
-            {
+            Some(_) => decision.find(Guard::StalePair),
+            None if etcd.skipped_health_checks && reliable => {
                 decision.act(Action::SkipHealthChecks(false), Reason::PairFresh);
             }
             None => {}

@@ -157,6 +157,10 @@ fn who_opts_out_has_the_health_checks_put_back_unless_they_would_remove_members(
     assert!(findings(&decided(&facts)).contains(&"stale-pair".to_owned()));
     etcd(&mut facts).controller.started_at = Some(NOW);
     assert_eq!(of_checks(&facts), [Action::SkipHealthChecks(false)]);
+    // Of a Secret that cannot be read nothing is concluded.
+    etcd(&mut facts).secret = None;
+    etcd(&mut facts).pairs.clear();
+    assert_eq!(of_checks(&facts), []);
 }
 
 #[test]
