@@ -56,6 +56,22 @@ impl Rig {
         self.management().patch("EtcdadmCluster", &format!("{CLUSTER}-etcd"), &patch);
     }
 
+    /// Sets the control plane's days before expiry.
+    pub fn set_days(&self, days: i64) {
+        self.timeline.act(&format!("set the control plane's days to {days}"));
+        let patch =
+            json!({ "spec": { "rollout": { "before": { "certificatesExpiryDays": days } } } });
+        self.management().patch("KubeadmControlPlane", CLUSTER, &patch);
+    }
+
+    /// Writes Cluster API's key on a Machine.
+    pub fn date_machine(&self, machine: &str, date: &str) {
+        self.timeline.act(&format!("wrote {date} on the Machine {machine}"));
+        let key = "machine.cluster.x-k8s.io/certificates-expiry";
+        let patch = json!({ "metadata": { "annotations": { key: date } } });
+        self.management().patch("Machine", machine, &patch);
+    }
+
     /// The endpoints of etcd that the control plane has.
     pub fn etcd_endpoints(&self) -> Vec<String> {
         let control_plane = self.control_plane();

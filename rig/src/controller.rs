@@ -95,6 +95,12 @@ impl Controller {
         answer().unwrap_or_default()["clusters"].clone()
     }
 
+    /// Whether it says of the one cluster that this guard keeps something from being done.
+    pub fn finds(&self, guard: &str) -> bool {
+        let findings = self.clusters()[0]["findings"].as_array().cloned().unwrap_or_default();
+        findings.iter().any(|finding| finding["guard"] == guard)
+    }
+
     /// Whether it has ended.
     pub fn ended(&mut self) -> bool {
         self.0.ended()

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use rig::{CLUSTER, Controller, Ends, Etcd, Rig, Spans, in_days, rfc3339};
+use rig::{Controller, Ends, Etcd, Rig, Spans, in_days, rfc3339};
 use serde_json::json;
 use testkit::dates::usual;
 use testkit::wait_up_to;
@@ -12,8 +12,6 @@ use crate::OPT_IN;
 use crate::external::{are_replaced, intent, made};
 
 const UPGRADE_COMPLETE: &str = "controlplane.cluster.x-k8s.io/upgrade-complete";
-
-const EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
 
 const KCP: &str = "kubeadm-control-plane";
 
@@ -55,14 +53,8 @@ fn the_hazard_is_real_a_date_that_moves_later_has_the_control_plane_finish_with_
     let made = made(&rig, Ends::default());
     // Paused, it takes nothing back of what is written on its EtcdadmCluster.
     rig.annotate_etcd("cluster.x-k8s.io/paused", "true");
-    let days = json!({ "spec": { "rollout": { "before": { "certificatesExpiryDays": 7 } } } });
-    rig.management().patch("KubeadmControlPlane", CLUSTER, &days);
-    let date = |days| {
-        let date = rfc3339(in_days(days, 0));
-        rig.timeline.act(&format!("wrote {date} on a Machine"));
-        let patch = json!({ "metadata": { "annotations": { EXPIRY: date } } });
-        rig.management().patch("Machine", &made.old[0][0], &patch);
-    };
+    rig.set_days(7);
+    let date = |days| rig.date_machine(&made.old[0][0], &rfc3339(in_days(days, 0)));
     date(1);
     wait_up_to(ROLLED, "another machine", || {
         (rig.timeline.control_plane_machines() == 4).then_some(())
@@ -150,7 +142,5 @@ fn with_us_none_begins_before_the_control_plane_has_followed_and_no_member_is_le
 
 /// Whether our controller says that etcd is due, and that it waits for E2 alone.
 fn waits_until_it_is_quiet(controller: &Controller) -> bool {
-    let clusters = controller.clusters();
-    let findings = clusters[0]["findings"].as_array().cloned().unwrap_or_default();
-    findings.iter().any(|finding| finding["guard"] == "not-quiet")
+    controller.finds("not-quiet")
 }

@@ -39,8 +39,7 @@ fn machines_that_are_due_whatever_is_replaced_are_replaced_once() {
 fn the_hazard_is_real_with_the_bare_date_a_control_plane_is_rolled_for_ever() {
     let Some(rig) = Rig::start(Etcd::Stacked) else { return };
     let _agents = rig.stacked(Vec::new());
-    let days = json!({ "rollout": { "before": { "certificatesExpiryDays": 7 } } });
-    rig.management().patch("KubeadmControlPlane", CLUSTER, &json!({ "spec": days }));
+    rig.set_days(7);
     let date = rfc3339(in_days(1, 0));
     let key = "machine.cluster.x-k8s.io/certificates-expiry";
     let patch = json!({ "metadata": { "annotations": { key: date } } });

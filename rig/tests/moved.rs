@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use rig::{Ends, Etcd, Rig, Spans, in_days};
-use serde_json::json;
+use rig::{Ends, Etcd, Rig, Spans};
 use testkit::wait_up_to;
 
-use crate::OPT_IN;
-use crate::external::{QUIET, UNTIL_DUE, both_are_rolled_once_and_stay_so_for, intent, made};
+use crate::external::{both_are_rolled_once, intent, made, opted_in, soon_due};
 
 /// What a rollout may take until it has come so far.
 const SO_FAR: Duration = Duration::from_mins(6);
@@ -29,15 +27,13 @@ fn moved_once_the_control_plane_follows_both_are_rolled_once() {
 fn moved(far: impl Fn(&Rig) -> bool) {
     let Some(mut rig) = Rig::start(Etcd::External) else { return };
     let spans = Spans::default();
-    let due = in_days(7, spans.get("lead") + UNTIL_DUE);
-    let made = made(&rig, Ends { etcd: vec![due], ..Ends::default() });
-    rig.annotate(OPT_IN, &json!("7d"));
-    let controller = rig.controller(&spans, &[]);
+    let made = made(&rig, Ends { etcd: vec![soon_due(&spans)], ..Ends::default() });
+    let controller = opted_in(&rig, &spans, &[]);
     let begun =
         wait_up_to(SO_FAR, "a rollout that has come so far", || intent(&rig).filter(|_| far(&rig)));
     drop(controller);
     rig.move_to_another(&made.hosts, &made.agents);
     let _controller = rig.controller(&spans, &[]);
-    let ended = both_are_rolled_once_and_stay_so_for(QUIET, &rig, &made);
+    let ended = both_are_rolled_once(&rig, &made);
     assert_eq!(ended["id"], begun["id"]);
 }

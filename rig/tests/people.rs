@@ -59,9 +59,9 @@ fn the_date_of_a_person_stays() {
     let Some(rig) = Rig::start(Etcd::Stacked) else { return };
     let _agents = rig.stacked(vec![in_days(7, 120); 3]);
     let machine = rig.machines(false).remove(0);
-    let later = json!(rfc3339(in_days(300, 0)));
-    let patch = json!({ "metadata": { "annotations": { EXPIRY: later } } });
-    rig.management().patch("Machine", &machine, &patch);
+    let later = rfc3339(in_days(300, 0));
+    rig.date_machine(&machine, &later);
+    let later = json!(later);
     let _controller = rig.controller(&Spans::default(), &[]);
     rig.annotate(OPT_IN, &json!("7d"));
     wait_up_to(ROLLED, "two other machines", || {
@@ -136,18 +136,13 @@ fn a_control_plane_that_is_upgraded_in_place_has_no_date_from_us() {
     rig.management().patch("KubeadmControlPlane", CLUSTER, &patch);
     let controller = rig.controller(&Spans::default(), &[]);
     rig.annotate(OPT_IN, &json!("7d"));
-    wait_up_to(ROLLED, "our controller to say so", || {
-        let findings = controller.clusters()[0]["findings"].as_array().cloned()?;
-        findings.iter().any(|finding| finding["guard"] == "in-place").then_some(())
-    });
+    wait_up_to(ROLLED, "our controller to say so", || controller.finds("in-place").then_some(()));
     thread::sleep(Duration::from_mins(1) + QUIET);
     assert_eq!(dates(&rig), [Value::Null, Value::Null, Value::Null]);
     assert_eq!(rig.timeline.control_plane_machines(), 3);
     // What it would do with a date that is due: nothing that renews a certificate.
-    let due = json!({ "metadata": { "annotations": { EXPIRY: rfc3339(in_days(1, 0)) } } });
-    let days = json!({ "spec": { "rollout": { "before": { "certificatesExpiryDays": 7 } } } });
-    rig.management().patch("Machine", &rig.machines(false).remove(0), &due);
-    rig.management().patch("KubeadmControlPlane", CLUSTER, &days);
+    rig.date_machine(&rig.machines(false).remove(0), &rfc3339(in_days(1, 0)));
+    rig.set_days(7);
     wait_up_to(ROLLED, "KCP to ask for an upgrade in place", || {
         (rig.control_plane()["metadata"]["annotations"][IN_PLACE] == "true").then_some(())
     });
