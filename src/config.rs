@@ -110,6 +110,8 @@ pub struct NodeConfig {
     pub annotate: bool,
     /// Over how long a time the first requests of agents that start together are spread.
     pub spread: Duration,
+    /// How often the Node is read, to tell it again what somebody changed; zero leaves that to the day's refresh.
+    pub recheck: Duration,
     /// How long a request may take, from the name of the server to the end of its answer.
     pub timeout: Duration,
     /// Whether the configuration, and not only what is detected, says that the machine is a worker.

@@ -9,6 +9,7 @@ mod condition;
 pub mod desired;
 mod publisher;
 mod schedule;
+mod server;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,26 +50,38 @@ pub async fn publish(identity: Option<IdentitySource>, config: NodeConfig, mut c
                 publisher.rest(why);
             }
         }
+        announce(&publishers, config.extras, &channels.publications);
         let due = publishers.iter().zip(&decisions).filter_map(|(publisher, decision)| {
             let Decision::Publish(desired) = decision else { return None };
             Some(publisher.schedule.due(desired))
         });
-        let due = due.min();
-        announce(&publishers, config.extras, &channels.publications);
-        if due.is_some_and(|due| due <= start.elapsed()) {
-            let identity = load(identity.clone(), report.as_deref()).await;
-            for (publisher, decision) in publishers.iter_mut().zip(decisions) {
-                let Decision::Publish(desired) = decision else { continue };
-                if publisher.schedule.due(&desired) <= start.elapsed() {
-                    publisher.publish(&identity, desired, &mut seen, start).await;
+        let recheck_due = match &decisions[0] {
+            Decision::Publish(desired) => publishers[0].schedule.recheck_due(desired),
+            _ => Duration::MAX,
+        };
+        let due = due.chain([recheck_due]).min().unwrap_or(Duration::MAX);
+        if due > start.elapsed() {
+            tokio::select! {
+                changed = channels.reports.changed() => if changed.is_err() { return },
+                () = sleep(due.saturating_sub(start.elapsed())) => {}
+            }
+            continue;
+        }
+        let identity = load(identity.clone(), report.as_deref()).await;
+        if recheck_due <= start.elapsed() {
+            let node = publishers[0].recheck(&identity, &mut seen, start).await;
+            for (publisher, decision) in publishers.iter_mut().zip(&decisions) {
+                if let (Some(node), Decision::Publish(desired)) = (&node, decision) {
+                    publisher.restore(desired, node);
                 }
             }
             continue;
         }
-        let wait = due.map_or(Duration::MAX, |due| due.saturating_sub(start.elapsed()));
-        tokio::select! {
-            changed = channels.reports.changed() => if changed.is_err() { return },
-            () = sleep(wait) => {}
+        for (publisher, decision) in publishers.iter_mut().zip(decisions) {
+            let Decision::Publish(desired) = decision else { continue };
+            if publisher.schedule.due(&desired) <= start.elapsed() {
+                publisher.publish(&identity, desired, &mut seen, start).await;
+            }
         }
     }
 }

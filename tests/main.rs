@@ -19,6 +19,7 @@ mod memory;
 mod metrics;
 mod modules;
 mod node;
+mod node_recheck;
 mod page;
 mod properties;
 mod renewal;

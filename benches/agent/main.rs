@@ -30,7 +30,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::resource::{UsageWho, getrusage};
-use server::{Connection, Server, agent, rate, row};
+use server::{Connection, Server, agent, cpu_time, rate, row};
 use testkit::api_server;
 use testkit::certificate::CertificateBuilder;
 use testkit::status;
@@ -96,11 +96,17 @@ fn publishing() {
             server.address
         ),
     );
-    let agent = testkit::Agent::start(&host, "settle = \"0s\"\n[node]\nspread = \"0s\"\n");
+    let config = "settle = \"0s\"\n[node]\nspread = \"0s\"\nrecheck = \"1s\"\n";
+    let agent = testkit::Agent::start(&host, config);
     agent.report_when("an accepted patch", |r| r["publications"][0]["state"] == "accepted");
-    sleep(Duration::from_secs(3));
+    sleep(SETTLED);
+    let (reads, before) = (server.requests().len(), cpu_time(agent.pid()));
+    let reads = server.wait_for_requests(reads + 8).len() - reads;
+    let each =
+        cpu_time(agent.pid()).checked_sub(before).unwrap().as_secs_f64() * 1_000.0 / reads as f64;
+    row("a look at the Node: CPU time", &format!("{each:.1} ms"), "");
     let resident = format!("{} kB", status(agent.pid(), "VmRSS"));
-    row("after a patch of the Node: resident memory", &resident, "9216 kB");
+    row("after a patch of the Node and looks at it: resident memory", &resident, "9216 kB");
 }
 
 fn idle() {

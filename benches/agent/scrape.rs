@@ -4,10 +4,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
-use nix::unistd::Pid;
-
-use crate::server::{Connection, Server, agent, rate, row};
+use crate::server::{Connection, Server, agent, cpu_time, rate, row};
 use testkit::Host;
 use testkit::certificate::CertificateBuilder;
 
@@ -67,10 +64,8 @@ fn seldom(server: &Server, path: &str) -> f64 {
 }
 
 fn cpu(server: &Server, scrapes: u32, mut scrape: impl FnMut()) -> f64 {
-    let pid = Pid::from_raw(i32::try_from(server.child.id()).unwrap());
-    let clock: ClockId = clock_getcpuclockid(pid).unwrap();
-    let used = || Duration::from(clock_gettime(clock).unwrap());
-    let before = used();
+    let before = cpu_time(server.child.id());
     (0..scrapes).for_each(|_| scrape());
-    used().checked_sub(before).unwrap().as_secs_f64() * 1_000.0 / f64::from(scrapes)
+    cpu_time(server.child.id()).checked_sub(before).unwrap().as_secs_f64() * 1_000.0
+        / f64::from(scrapes)
 }

@@ -6,6 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
+
 pub fn row(what: &str, measured: &str, bound: &str) {
     println!("{what:<58} {measured:>12}   {bound}");
 }
@@ -76,6 +79,12 @@ impl Connection {
         self.ask();
         self.answer()
     }
+}
+
+/// What a process has used of the CPUs, in all its threads.
+pub fn cpu_time(pid: u32) -> Duration {
+    let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid).unwrap())).unwrap();
+    clock_gettime(clock).unwrap().into()
 }
 
 /// Answers a second over 16 keep-alive connections.

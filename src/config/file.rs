@@ -74,6 +74,7 @@ impl Settings {
             node: NodeSettings {
                 annotate: self.node.annotate.or(below.node.annotate),
                 spread: self.node.spread.or(below.node.spread),
+                recheck: self.node.recheck.or(below.node.recheck),
                 timeout: self.node.timeout.or(below.node.timeout),
                 condition_window: self.node.condition_window.or(below.node.condition_window),
                 event: self.node.event.or(below.node.event),

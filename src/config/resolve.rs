@@ -72,6 +72,7 @@ fn node(settings: &NodeSettings, role: Option<Role>) -> Result<NodeConfig, Confi
     Ok(NodeConfig {
         annotate: settings.annotate.unwrap_or(true),
         spread: within("node.spread", settings.spread, 60, 0..=3_600)?,
+        recheck: within("node.recheck", settings.recheck, 600, 0..=86_400)?,
         timeout: within("node.timeout", settings.timeout, 15, 1..=300)?,
         is_worker: role == Some(Role::Worker),
         extras: Extras {

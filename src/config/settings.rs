@@ -124,6 +124,9 @@ pub struct NodeSettings {
     /// See [`super::NodeConfig::spread`].
     #[serde(deserialize_with = "duration")]
     pub spread: Option<Duration>,
+    /// See [`super::NodeConfig::recheck`].
+    #[serde(deserialize_with = "duration")]
+    pub recheck: Option<Duration>,
     /// See [`super::NodeConfig::timeout`].
     #[serde(deserialize_with = "duration")]
     pub timeout: Option<Duration>,

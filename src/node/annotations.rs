@@ -201,6 +201,26 @@ pub fn is_node(node: &Value, name: &str) -> bool {
         && metadata("labels").is_none_or(is_map)
 }
 
+/// Whether those of a Node are still what a patch of [`Annotations::patch`] made them, at whatever time:
+/// a second agent on the machine that says the same is not argued with.
+pub fn are_as_told(node: &Value, patch: &Value) -> bool {
+    let told = patch.pointer("/metadata/annotations").and_then(Value::as_object);
+    told.is_some_and(|told| {
+        told.iter().all(|(key, value)| match key.as_str() {
+            OBSERVED_AT => text(node, key).is_some_and(|time| Timestamp::parse(time).is_ok()),
+            _ => text(node, key) == value.as_str(),
+        })
+    })
+}
+
+/// A patch of [`Annotations::patch`] at a later time.
+pub fn told_again(mut patch: Value, now: Timestamp) -> Value {
+    if let Some(told) = patch.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        told.insert(OBSERVED_AT.to_owned(), json!(now));
+    }
+    patch
+}
+
 /// Whether a Node carries any of them.
 pub fn are_on(node: &Value) -> bool {
     let annotations = node.pointer("/metadata/annotations").and_then(Value::as_object);

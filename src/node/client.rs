@@ -1,6 +1,6 @@
 //! One request to the API server: a connection of its own, TLS always verified, one deadline.
 //!
-//! At most two requests a day leave nothing to pool, and a connection that is made for each of
+//! A request every few minutes leaves nothing to pool, and a connection that is made for each of
 //! them always carries the certificate that the kubelet uses now.
 
 use std::error::Error;

@@ -68,6 +68,11 @@ impl Condition {
         }] } })
     }
 
+    /// Whether a Node shows it.
+    pub(super) fn is_shown_by(&self, node: &Value) -> bool {
+        Shown::of(node).is_some_and(|shown| shown.expiring == self.expiring)
+    }
+
     /// The Event to be written when the window has been entered.
     pub fn event(&self, earliest: &Earliest) -> Option<Event> {
         self.expiring.then(|| Event {

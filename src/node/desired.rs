@@ -2,8 +2,10 @@
 
 use expiryd_api::{Earliest, Status, Timestamp};
 
-use super::annotations::Annotations;
-use super::condition::{Condition, Event};
+use serde_json::Value;
+
+use super::annotations::{self, Annotations};
+use super::condition::{Condition, Event, Shown};
 use crate::config::Extras;
 use crate::report::Report;
 
@@ -20,6 +22,19 @@ pub enum Desired {
     NoCondition,
     /// An Event about the Node.
     Event(Event),
+}
+
+impl Desired {
+    /// Whether a Node still says this, which it was `told` with that patch. An Event is a thing of the past.
+    pub(super) fn is_said_by(&self, node: &Value, told: &Value) -> bool {
+        match self {
+            Self::Annotations(_) => annotations::are_as_told(node, told),
+            Self::NoAnnotations => !annotations::are_on(node),
+            Self::Condition(condition) => condition.is_shown_by(node),
+            Self::NoCondition => Shown::of(node).is_none(),
+            Self::Event(_) => true,
+        }
+    }
 }
 
 /// What is to be published.

@@ -120,8 +120,16 @@ impl ApiServer {
         self.state.lock().unwrap().conditions.clone()
     }
 
+    /// Has somebody change an annotation.
     pub fn annotate(&self, key: &str, value: &str) {
         self.state.lock().unwrap().annotations[key] = value.into();
+    }
+
+    /// Has somebody remove an annotation.
+    pub fn remove_annotation(&self, key: &str) {
+        if let Some(all) = self.state.lock().unwrap().annotations.as_object_mut() {
+            all.remove(key);
+        }
     }
 }
 

@@ -175,6 +175,12 @@ impl Fleet {
                 self.kept.lock().unwrap().read.insert(name.to_owned());
                 self.patched(path, etcd_cluster(name))
             }
+            ["apis", .., "machines", name] => {
+                let (rest, number) = name.rsplit_once('-')?;
+                let (cluster, role) = rest.split_once('-')?;
+                self.patched(path, machine(cluster, number.parse().ok()?, role == "etcd"))
+            }
+            ["apis", .., "events"] => json!({ "metadata": { "name": "e" } }),
             ["apis", .., kind] => {
                 let (_, name) = selector.split_once("cluster-name=")?;
                 let name = name.split([',', '&']).next()?;

@@ -399,3 +399,29 @@ fn a_node_carries_them_when_it_has_one() {
     assert!(!are_on(&node("node.alpha.kubernetes.io/ttl")));
     assert!(!are_on(&json!({ "metadata": {} })));
 }
+
+#[test]
+fn a_node_says_what_it_was_told_whenever_it_was_observed() {
+    let late = report(vec![entry(A, LATE)], &[]);
+    let told = Annotations::new(&late, late.earliest.as_ref().unwrap()).patch(NOW);
+    let keys = told["metadata"]["annotations"].as_object().unwrap();
+    let on_node: Map<_, _> =
+        keys.clone().into_iter().filter(|(_, value)| !value.is_null()).collect();
+    let is_as_told = |key: &str, value: Option<&str>| {
+        let mut annotations = on_node.clone();
+        annotations.insert("somebody.else/key".to_owned(), "x".into());
+        match value {
+            Some(value) => drop(annotations.insert(key.to_owned(), value.into())),
+            None => drop(annotations.remove(key)),
+        }
+        are_as_told(&json!({ "metadata": { "annotations": annotations } }), &told)
+    };
+    assert!(is_as_told("another.of/theirs", Some("x")));
+    assert!(is_as_told(OBSERVED_AT, Some("2026-01-01T00:00:00Z")));
+    assert!(!is_as_told(OBSERVED_AT, Some("now")));
+    for key in keys.keys() {
+        assert!(!is_as_told(key, Some("x")), "{key} was changed");
+        assert_eq!(is_as_told(key, None), !on_node.contains_key(key), "{key} was removed");
+    }
+    assert!(!are_as_told(&json!({}), &told) && !are_as_told(&json!({}), &Value::Null));
+}
