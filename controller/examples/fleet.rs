@@ -115,6 +115,7 @@ fn stuck() -> ClusterStatus {
         action: ActionName::Nudge,
         what: "ask etcdadm-controller to look at edge-etcd".to_owned(),
         reason: Reason::RolloutBegun,
+        refused: None,
     }];
     status.findings = vec![
         finding(Guard::Stuck, &[]),

@@ -127,7 +127,7 @@ impl Writer {
             Action::SkipHealthChecks(skip) => self.health_checks(key, *skip, targets).await,
             Action::Mark { machine, id } => self.mark(key, machine, Some(id), targets).await,
             Action::Unmark { machine } => self.mark(key, machine, None, targets).await,
-            Action::RefreshSecret => self.refresh_secret(key, targets).await,
+            Action::RefreshSecret => self.refresh_secret(key, targets, now).await,
             Action::RestartEtcdController => self.restart_etcd_controller().await,
         }
     }
@@ -237,11 +237,16 @@ impl Writer {
         &self,
         key: &ClusterKey,
         targets: &mut Targets,
+        now: Timestamp,
     ) -> Result<(), ActError> {
         let (kind, target) = self.etcd(targets)?;
         let object = self.read(key, kind, target).await?;
         let conditions = object.data.pointer("/status/conditions").and_then(Value::as_array);
         let mut conditions = conditions.cloned().unwrap_or_default();
+        // It is not there after a move: etcdadm-controller writes it only where it makes members.
+        if !conditions.iter().any(|condition| condition["type"] == CERTIFICATES) {
+            conditions.push(json!({ "type": CERTIFICATES, "lastTransitionTime": now }));
+        }
         for condition in &mut conditions {
             if condition["type"] == CERTIFICATES {
                 condition["status"] = "False".into();

@@ -39,6 +39,9 @@ impl Condition {
             Some(finding) if finding.concern == Concern::Cluster => {
                 ("False", camel(finding.guard.as_str()))
             }
+            _ if status.actions.iter().any(|action| action.refused.is_some()) => {
+                ("False", "WriteRefused".to_owned())
+            }
             _ if status.etcd_rolling => ("False", "EtcdRolling".to_owned()),
             _ if due => ("False", "Due".to_owned()),
             Some(finding) if finding.concern == Concern::Machine => {
@@ -64,7 +67,10 @@ fn message(status: &ClusterStatus) -> String {
         text + finding.meaning
     });
     let unheard = status.unheard.iter().map(ToString::to_string);
-    let sentences = first.into_iter().chain(findings).chain(unheard);
+    let refused = status.actions.iter().filter_map(|action| {
+        action.refused.as_ref().map(|why| format!("Not done: {}: {why}", action.what))
+    });
+    let sentences = first.into_iter().chain(findings).chain(refused).chain(unheard);
     let mut text = sentences.collect::<Vec<_>>().join(". ");
     if text.len() > MOST {
         text.truncate(text.floor_char_boundary(MOST));

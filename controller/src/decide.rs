@@ -126,9 +126,8 @@ pub fn decide(facts: &Facts, parameters: &Parameters, turn: Turn, now: Timestamp
     let gate = case.gate();
     decision.findings.extend(gate.map(|guard| Finding { machine: None, guard }));
     match gate {
-        Some(Guard::NotOptedIn | Guard::InvalidOptIn | Guard::InPlace) => {
-            case.withdraw(&mut decision);
-        }
+        // What cannot be followed takes nothing back: it may be a slip of the pen in mid-window.
+        Some(Guard::NotOptedIn | Guard::InPlace) => case.withdraw(&mut decision),
         Some(_) => {}
         None => {
             case.control_plane(&mut decision);

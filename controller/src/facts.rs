@@ -122,10 +122,19 @@ pub struct ControlPlaneMachine {
     pub deleting: bool,
     /// Cluster API's key on it, and whose it is.
     pub published: Published,
-    /// KCP's own date, from its KubeadmConfig.
+    /// KCP's own date, from its KubeadmConfig. It is written once, when the machine is young
+    /// (`reconcileCertificateExpiries`), so a renewal in place leaves it as it was.
     pub own: Option<Timestamp>,
     /// Its Node's report.
     pub report: NodeReport,
+}
+
+impl ControlPlaneMachine {
+    /// KCP's own date, or the later one that an agent which sees everything has seen since.
+    pub fn own_as_renewed(&self) -> Option<Timestamp> {
+        let seen = self.published.last().filter(|seen| !seen.degraded).map(|seen| seen.date);
+        Some(self.own?.max(seen.unwrap_or(self.own?)))
+    }
 }
 
 /// What is known through a Machine's Node.
@@ -202,6 +211,14 @@ pub struct EtcdCluster {
     pub controller: EtcdController,
     /// Its Machines: owned ones, and those that it let go of and that are members still.
     pub machines: Vec<EtcdMachine>,
+}
+
+impl EtcdCluster {
+    /// When the client pair in the Secret ends; where it cannot be read, when the one ended that it had last.
+    pub fn client_pair_ends(&self) -> Option<Timestamp> {
+        let last = || self.pairs.last().map(|pair| pair.not_after);
+        self.secret.as_ref().map(|secret| secret.not_after).or_else(last)
+    }
 }
 
 /// The client certificate in the Secret.

@@ -134,7 +134,11 @@ impl Candidate {
         let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
         let ours = holder == Some(self.identity.as_str());
         let free = holder.is_none_or(str::is_empty);
-        let expired = self.seen.as_ref().is_some_and(|(_, at)| at.elapsed() >= self.times.lease);
+        // Of the holder's own duration, as client-go judges it (`isLeaseValid`).
+        let holds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
+        let holds = holds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        let holds = holds.unwrap_or(self.times.lease);
+        let expired = self.seen.as_ref().is_some_and(|(_, at)| at.elapsed() >= holds);
         if !ours && !free && !expired {
             return Ok(false);
         }

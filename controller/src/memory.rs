@@ -113,6 +113,9 @@ pub struct RolledFor {
     pub not_after: Timestamp,
     /// When that became due.
     pub at: Timestamp,
+    /// The Machine that it became due for.
+    #[serde(default)]
+    pub machine: String,
 }
 
 impl RolledFor {

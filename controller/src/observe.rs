@@ -180,19 +180,34 @@ async fn in_time<T>(
 /// Bytes of a path that an agent names (`PATH_MAX`); what is longer, or not in one line, is no file's.
 const LONGEST_PATH: usize = 4_096;
 
+/// Bytes of it that are kept: the last, which tell one file from another. It is remembered on objects.
+const KEPT_PATH: usize = 256;
+
 /// The path that an agent names. It is remembered on objects, logged and shown.
 fn path(text: &str) -> Option<String> {
     let is_one = text.len() <= LONGEST_PATH && !text.chars().any(char::is_control);
-    is_one.then(|| text.to_owned())
+    let from = text.ceil_char_boundary(text.len().saturating_sub(KEPT_PATH));
+    is_one.then(|| text.get(from..).unwrap_or_default().to_owned())
 }
 
 fn timestamp(time: &Time) -> Timestamp {
     Timestamp::from_unix(time.0.as_second())
 }
 
-/// When a Machine was made, or first seen before it was moved, or its Node was made: the earliest.
-fn born(object: &DynamicObject, node: Option<Timestamp>) -> Timestamp {
-    let created = object.metadata.creation_timestamp.as_ref().map(timestamp);
+/// Seconds after its owner within which a Machine is made where both were moved from another management cluster, or
+/// were made together.
+const MOVED: i64 = 3_600;
+
+/// When a Machine was made, or first seen before it was moved, or its Node was made: the earliest. The Node counts
+/// only for one that is as old as its owner: whoever is root on the machine can write any date there, and one that
+/// was made as a replacement need not be told from one that was moved.
+fn born(object: &DynamicObject, owner: &DynamicObject, node: Option<Timestamp>) -> Timestamp {
+    let created =
+        |object: &DynamicObject| object.metadata.creation_timestamp.as_ref().map(timestamp);
+    let is_moved = created(object)
+        .zip(created(owner))
+        .is_none_or(|(machine, owner)| machine.seconds_since(owner) <= MOVED);
+    let (created, node) = (created(object), node.filter(|_| is_moved));
     let seen = annotation(object, FIRST_SEEN).and_then(|seen| Timestamp::parse(seen).ok());
     [created, seen, node].into_iter().flatten().min().unwrap_or(Timestamp::from_unix(0))
 }

@@ -20,6 +20,14 @@ struct Request {
     stuck: bool,
     marks_pending: bool,
     alone: bool,
+    /// Until then it has no turn, because what it last wrote for a rollout was refused.
+    refused: Option<Timestamp>,
+}
+
+impl Request {
+    fn waits(&self, now: Timestamp) -> bool {
+        self.waits || self.refused.is_some_and(|until| until > now)
+    }
 }
 
 /// What is allowed for all clusters.
@@ -41,6 +49,9 @@ impl Default for Policy {
 
 /// So many rollouts that are stuck are a storm: nothing new is begun until somebody has looked.
 const STORM: usize = 2;
+
+/// How long, in seconds, a cluster whose writes are refused leaves its turn to others before it tries again.
+const REFUSED: i64 = 600;
 
 /// What the clusters ask for; a cluster that was not looked at yet asks for nothing and keeps all others
 /// waiting.
@@ -84,7 +95,9 @@ impl<K: Ord + Clone> Schedule<K> {
 
     /// Notes what a decision about a cluster asks for.
     pub fn decided(&mut self, key: &K, decision: &Decision) {
+        let known = self.requests.get(key).copied().flatten();
         let request = Request {
+            refused: known.and_then(|known| known.refused),
             start: decision.etcd_start,
             waits: decision.etcd_start_waits,
             rolling: decision.etcd_rolling,
@@ -93,6 +106,13 @@ impl<K: Ord + Clone> Schedule<K> {
             alone: decision.goes_alone,
         };
         self.requests.insert(key.clone(), Some(request));
+    }
+
+    /// Notes that what a decision wrote for a rollout of etcd was not written.
+    pub fn refused(&mut self, key: &K, now: Timestamp) {
+        if let Some(Some(request)) = self.requests.get_mut(key) {
+            request.refused = Some(Timestamp::from_unix(now.unix().saturating_add(REFUSED)));
+        }
     }
 
     /// Notes that a cluster cannot be read: the others wait for it no longer. A rollout of it that was stuck stays so.
@@ -138,7 +158,7 @@ impl<K: Ord + Clone> Schedule<K> {
         {
             return None;
         }
-        let due = self.starts().into_iter().filter(|next| next.from <= now && !next.waits);
+        let due = self.starts(now).into_iter().filter(|next| next.from <= now && !next.waits);
         let due: Vec<_> = due.collect();
         let free = match due.first() {
             Some(first) if first.alone => usize::from(count == 0),
@@ -149,7 +169,7 @@ impl<K: Ord + Clone> Schedule<K> {
 
     /// When each cluster that has not begun begins at the latest, in the order of their turns: early enough
     /// for those after it, where many are due at once.
-    fn starts(&self) -> Vec<Next<'_, K>> {
+    fn starts(&self, now: Timestamp) -> Vec<Next<'_, K>> {
         let mut starts: Vec<_> = self
             .requests
             .iter()
@@ -167,7 +187,7 @@ impl<K: Ord + Clone> Schedule<K> {
             let for_others = next.map_or(own, |next| next.from.unix() - self.expected);
             let from = own.min(for_others).max(own - self.earliest);
             let (early, from) = (own - from, Timestamp::from_unix(from));
-            let Request { alone, waits, .. } = request;
+            let (alone, waits) = (request.alone, request.waits(now));
             planned.push(Next { from, early, alone, waits, key });
         }
         planned.reverse();
@@ -306,6 +326,16 @@ mod tests {
         assert_eq!(turns(&schedule, &["b"]), [false]);
         schedule.unread(&"a");
         assert_eq!(turns(&schedule, &["b"]), [true]);
+    }
+
+    #[test]
+    fn who_is_refused_what_it_writes_leaves_its_turn_to_others_for_a_while() {
+        let mut schedule = schedule(1, &[("a", due(900, 1_500)), ("b", due(900, 2_000))]);
+        schedule.refused(&"a", NOW);
+        // Also after it was looked at again.
+        schedule.decided(&"a", &due(900, 1_500));
+        assert_eq!(turns(&schedule, &["a", "b"]), [false, true]);
+        assert!(schedule.turn(&"a", at(NOW.unix() + REFUSED)).etcd);
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub struct ActionStatus {
     pub what: String,
     /// Why.
     pub reason: Reason,
+    /// Why it was not done, if that was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// Why something is not done, and for which Machines.
@@ -149,6 +152,7 @@ impl ClusterStatus {
                     action: planned.action.name(),
                     what: planned.action.to_string(),
                     reason: planned.reason,
+                    refused: None,
                 })
                 .collect(),
             findings: findings(decision),
@@ -160,6 +164,17 @@ impl ClusterStatus {
     #[must_use]
     pub fn without(self, unheard: Vec<Unheard>) -> Self {
         Self { unheard, ..self }
+    }
+
+    /// The same, with those of its actions that were not done, by their places, and why.
+    #[must_use]
+    pub fn refused(mut self, refused: Vec<(usize, String)>) -> Self {
+        for (place, why) in refused {
+            if let Some(action) = self.actions.get_mut(place) {
+                action.refused = Some(why);
+            }
+        }
+        self
     }
 
     /// The same, which could not be read any more: nothing is done about what was known of it.

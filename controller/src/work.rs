@@ -77,11 +77,22 @@ pub struct Pace<'a> {
     pub period: Duration,
 }
 
-/// When a cluster is looked at next, and how often that has failed in a row.
+/// When a cluster is looked at next, and what has failed in a row.
 #[derive(Debug, Clone, Copy)]
 struct Next {
     at: Instant,
     failures: u32,
+    /// How often it could not be read.
+    unread: u32,
+}
+
+/// Why a cluster is looked at again soon, and later each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failed {
+    /// It could not be read.
+    Read,
+    /// Something could not be written.
+    Write,
 }
 
 impl Worker {
@@ -106,7 +117,11 @@ impl Worker {
                         self.fleet.clusters(&keys);
                         next.retain(|key, _| keys.binary_search(key).is_ok());
                         for key in keys {
-                            next.entry(key).or_insert(Next { at: Instant::now(), failures: 0 });
+                            next.entry(key).or_insert(Next {
+                                at: Instant::now(),
+                                failures: 0,
+                                unread: 0,
+                            });
                         }
                     }
                     Err(error) => {
@@ -116,14 +131,16 @@ impl Worker {
             }
             let now = Instant::now();
             let due = next.iter().filter(|(key, next)| next.at <= now && !busy.contains(key));
-            let free = pace.concurrency.saturating_sub(busy.len());
-            let due: Vec<_> =
-                due.map(|(key, next)| (key.clone(), next.failures)).take(free).collect();
-            for (key, failures) in due {
+            let mut due: Vec<_> =
+                due.map(|(key, next)| (next.at, key.clone(), next.unread)).collect();
+            // Whoever has waited longest: clusters that take their time keep nobody out.
+            due.sort_unstable();
+            due.truncate(pace.concurrency.saturating_sub(busy.len()));
+            for (_, key, unread) in due {
                 busy.push(key.clone());
                 let worker = self.clone();
                 working.push(async move {
-                    let done = worker.reconcile(&key, failures).await;
+                    let done = worker.reconcile(&key, unread).await;
                     (key, done)
                 });
             }
@@ -153,19 +170,19 @@ impl Worker {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads a cluster, decides, and acts; says when to look again, or that it failed, as so often before.
-    async fn reconcile(&self, key: &ClusterKey, failures: u32) -> Option<Look> {
+    /// Reads a cluster, which was not possible so often before, decides, and acts; says when to look again.
+    async fn reconcile(&self, key: &ClusterKey, unread: u32) -> Result<Look, Failed> {
         let began = Instant::now();
         let observation = match self.observer.observe(key).await {
             Ok(Some(observation)) => observation,
-            Ok(None) => return Some(Look::Usual),
+            Ok(None) => return Ok(Look::Usual),
             Err(error) => {
                 warn!(cluster = %key, "{error}");
                 self.fleet.unread(key, error.to_string());
-                if failures >= UNREADABLE {
+                if unread >= UNREADABLE {
                     self.lock().unread(key);
                 }
-                return None;
+                return Err(Failed::Read);
             }
         };
         let now = now();
@@ -179,22 +196,27 @@ impl Worker {
         };
         let Observation { mut targets, told, facts, unheard } = observation;
         let status = ClusterStatus::of(key.names(), &facts, &decision, now).without(unheard);
-        let condition = Condition::of(&status, now);
-        self.fleet.cluster(key, status);
+        self.fleet.cluster(key, status.clone());
         if self.dry_run {
             for Planned { action, reason } in &decision.actions {
                 info!(cluster = %key, %reason, "would: {action}");
             }
-            return Some(look(&decision, true, now));
+            // What is not written keeps no other from what it would do.
+            self.lock().refused(key, now);
+            return Ok(look(&decision, true, now));
         }
-        let carried = self.carry_out(key, &decision, &mut targets, &told, (began, now)).await;
+        let (carried, refused) =
+            self.carry_out(key, &decision, &mut targets, &told, (began, now)).await;
+        let status = status.refused(refused);
+        let condition = Condition::of(&status, now);
+        self.fleet.cluster(key, status);
         if self.leads.borrow().allows(Instant::now(), self.margin) {
             self.teller.condition(key, &told, condition, now).await;
         }
         match carried {
-            Carried::Out => Some(look(&decision, false, now)),
-            Carried::Conflict => Some(Look::Conflict),
-            Carried::Failed => None,
+            Carried::Out => Ok(look(&decision, false, now)),
+            Carried::Conflict => Ok(Look::Conflict),
+            Carried::Failed => Err(Failed::Write),
         }
     }
 
@@ -207,10 +229,10 @@ impl Worker {
         targets: &mut Targets,
         told: &Told,
         (began, now): (Instant, Timestamp),
-    ) -> Carried {
+    ) -> (Carried, Vec<(usize, String)>) {
         let mut failed: Vec<Part> = Vec::new();
-        let mut carried = Carried::Out;
-        for planned in &decision.actions {
+        let (mut carried, mut refused) = (Carried::Out, Vec::new());
+        for (place, planned) in decision.actions.iter().enumerate() {
             let (action, reason) = (&planned.action, planned.reason);
             let part = action.part();
             if failed.iter().any(|failed| part.rests_on(*failed)) {
@@ -219,11 +241,11 @@ impl Worker {
             let left = DECISION_AGE.saturating_sub(began.elapsed());
             if left.is_zero() {
                 warn!(cluster = %key, "reading and writing took too long; all of it is read again");
-                return Carried::Failed;
+                return (Carried::Failed, refused);
             }
             if !self.leads.borrow().allows(Instant::now(), self.margin) {
                 warn!(cluster = %key, "{}", ActError::NotLeader);
-                return Carried::Failed;
+                return (Carried::Failed, refused);
             }
             let acting = self.writer.act(key, action, targets, now);
             let ended = tokio::time::timeout(left, acting).await.unwrap_or(Err(ActError::TooLate));
@@ -245,12 +267,16 @@ impl Worker {
                 }
                 Err(error) => {
                     error!(cluster = %key, "not done: {action}: {error}");
+                    refused.push((place, error.to_string()));
                     carried = Carried::Failed;
                 }
             }
+            if part == Part::Etcd {
+                self.lock().refused(key, now);
+            }
             failed.push(part);
         }
-        carried
+        (carried, refused)
     }
 }
 
@@ -293,23 +319,24 @@ fn look(decision: &Decision, dry_run: bool, now: Timestamp) -> Look {
 }
 
 impl Next {
-    fn done(&mut self, done: Option<Look>, period: Duration) {
-        let failed = matches!(done, None | Some(Look::Conflict));
+    fn done(&mut self, done: Result<Look, Failed>, period: Duration) {
+        let failed = matches!(done, Err(_) | Ok(Look::Conflict));
         let doubled = |from: Duration| {
             let doubled = from.saturating_mul(1 << self.failures.min(10)).min(BACKOFF_CAP);
             doubled.mul_f64(0.5 + 0.5 * fastrand::f64())
         };
         let wait = match done {
-            Some(Look::AtOnce) => AT_ONCE,
+            Ok(Look::AtOnce) => AT_ONCE,
             // A second one in a row may be for ever: somebody refuses the write with this word.
-            Some(Look::Conflict) => doubled(AT_ONCE),
-            Some(Look::Busy) => BUSY.min(period),
-            Some(Look::Near) => NEAR.min(period),
+            Ok(Look::Conflict) => doubled(AT_ONCE),
+            Ok(Look::Busy) => BUSY.min(period),
+            Ok(Look::Near) => NEAR.min(period),
             // Spread, so that a fleet that was started at once is not looked at once.
-            Some(Look::Usual) => period.mul_f64(0.9 + 0.2 * fastrand::f64()),
-            None => doubled(BACKOFF),
+            Ok(Look::Usual) => period.mul_f64(0.9 + 0.2 * fastrand::f64()),
+            Err(_) => doubled(BACKOFF),
         };
         self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
+        self.unread = if done == Err(Failed::Read) { self.unread.saturating_add(1) } else { 0 };
         self.at = Instant::now() + wait;
     }
 }

@@ -116,6 +116,11 @@ fn a_write_that_fails_is_made_again_and_nothing_rests_on_it_until_then() {
         prod.renew(day);
         prod.hit(if fault == Fault::Hang { 1 } else { 2 });
         assert_eq!(prod.date_now(), before, "{fault:?}");
+        if fault == Fault::Refuse(403) {
+            let condition = prod.condition_when("WriteRefused");
+            let said = condition["message"].as_str().unwrap();
+            assert!(said.contains("Not done: write ") && said.contains("cp-1"), "{said}");
+        }
         prod.proxy.mend();
         prod.carries(day);
     }

@@ -81,7 +81,12 @@ fn everything(opt_in: OptedIn) -> ClusterStatus {
         carried_by: None,
         ..machine((0, &AgentStatus::NoAgent))
     };
-    let action = |action, reason| ActionStatus { action, what: text("do it"), reason };
+    let action = |action, reason| ActionStatus {
+        action,
+        what: text("do it"),
+        reason,
+        refused: Some(text("no")),
+    };
     let first = (ActionName::Annotate, Reason::DateChanged);
     let actions = ActionName::ALL.iter().map(|name| action(*name, first.1));
     let reasons = Reason::ALL.iter().map(|reason| action(first.0, *reason));

@@ -85,8 +85,9 @@ pub fn reconcile(world: &mut World) -> Reconciled {
         return delete(world, &all);
     }
     if settled {
+        // Once: a renewal in place leaves it as it was (`reconcileCertificateExpiries`).
         for machine in &mut control_plane.machines {
-            machine.own = Some(machine.leaf);
+            machine.own = machine.own.or(Some(machine.leaf));
         }
     }
     noted(&before, world, Reconciled::Nothing)

@@ -55,7 +55,15 @@ impl Case<'_> {
 
     /// Until when the pair that it holds can be relied upon, of those that the Secret has had.
     pub(super) fn held_until(&self, etcd: &EtcdCluster, pairs: &[ClientPair]) -> Option<Timestamp> {
-        held_until(pairs, etcd.controller.started_at, self.parameters.node_skew)
+        // Where nobody can see when it was started, a person says that it was, since the newest pair is there.
+        let newest = pairs.last().filter(|newest| {
+            etcd.controller.started_at.is_none()
+                && self.facts.cluster.acknowledged.as_ref() == Some(&newest.sha256)
+        });
+        match newest {
+            Some(newest) => Some(newest.not_after),
+            None => held_until(pairs, etcd.controller.started_at, self.parameters.node_skew),
+        }
     }
 
     /// Remembers the Secret's pairs, and has etcdadm-controller take the new one before the old one ends.
@@ -66,7 +74,7 @@ impl Case<'_> {
         }
         let pairs = self.pairs(etcd);
         let held = self.held_until(etcd, &pairs);
-        let newest = etcd.secret.as_ref().map(|secret| secret.not_after);
+        let newest = etcd.client_pair_ends();
         let skew = self.parameters.node_skew;
         let settled = pairs.last().is_none_or(|newest| newest.first_seen < self.ago(skew));
         let window = self.opt_in.window().max(7 * DAY);
@@ -83,6 +91,9 @@ impl Case<'_> {
                 decision.act(Action::SkipHealthChecks(false), Reason::Withdrawn);
             }
             return;
+        }
+        if etcd.secret.is_none() {
+            decision.find(Guard::SecretUnread);
         }
         if pairs != etcd.pairs {
             decision.act(Action::RecordPairs(pairs), Reason::PairChanged);

@@ -3,8 +3,8 @@
 use expiryd_api::Timestamp;
 
 use super::date::{Movement, moved};
-use super::{Action, Case, Decision, Guard, OptIn, Planned, Reason, after, before};
-use crate::facts::{ControlPlane, ControlPlaneMachine, EtcdPlace, Expiry, NodeReport};
+use super::{Action, Case, Decision, Guard, OptIn, Planned, Reason, USUAL_LIFETIME, after, before};
+use crate::facts::{ControlPlane, ControlPlaneMachine, EtcdCluster, EtcdPlace, Expiry, NodeReport};
 use crate::memory::{Published, Record, RolledFor};
 use crate::parameters::DAY;
 
@@ -17,6 +17,20 @@ const AHEAD: i64 = 3_600;
 
 /// How long what the control plane was rolled for is remembered.
 const REMEMBERED: i64 = 800 * DAY;
+
+/// How much of it, of all Machines and of one: whoever names another certificate at each look neither fills the
+/// object nor has it forgotten what others were rolled for.
+const MOST_REMEMBERED: usize = 50;
+const MOST_OF_ONE: usize = 8;
+
+/// What renews a certificate of the control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Renewal {
+    /// A new machine has a new one.
+    Machine,
+    /// A new machine has that of the Secret, as it is by then.
+    Secret,
+}
 
 /// What a Machine should carry.
 enum Wanted {
@@ -65,13 +79,12 @@ impl Case<'_> {
         }
         let mut due = Vec::new();
         let mut writes = Vec::new();
-        let mut born_due = false;
         for machine in control_plane.living() {
             match self.wanted(control_plane, machine, decision) {
                 Wanted::Date(record, expiry) => {
                     decision.is_near |= self.is_due(control_plane, record.date, DAY);
                     if self.is_due(control_plane, record.date, AHEAD) {
-                        due.push(expiry);
+                        due.push((machine.name.clone(), expiry));
                     }
                     if machine.published != Published::Ours(record) {
                         let machine = machine.name.clone();
@@ -82,7 +95,6 @@ impl Case<'_> {
                 Wanted::AsItIs => {}
                 Wanted::HandsOff(guard) => decision.find_of(&machine.name, guard),
                 Wanted::Nothing(guard) => {
-                    born_due |= guard == Guard::BornDue;
                     decision.find_of(&machine.name, guard);
                     if machine.published.ours().is_some() && !control_plane.is_rolling() {
                         let machine = machine.name.clone();
@@ -94,8 +106,9 @@ impl Case<'_> {
         }
         // Written down before anything can be rolled for it.
         self.record(control_plane, due, decision);
+        let all_written = writes.is_empty();
         decision.actions.extend(writes);
-        self.days(control_plane, born_due, decision);
+        self.days(control_plane, all_written, decision);
     }
 
     /// Whether a date is in the control plane's window, or will be so soon.
@@ -117,11 +130,13 @@ impl Case<'_> {
             return Wanted::HandsOff(guard);
         }
         match self.agents_record(control_plane, machine) {
-            Ok((record, expiry)) => {
+            Ok((record, expiry, renewal)) => {
                 if expiry.not_after <= self.now {
                     decision.find_of(&machine.name, Guard::Expired);
                 }
-                if let Some(guard) = self.in_vain(control_plane, machine, record.date, &expiry) {
+                if let Some(guard) =
+                    self.in_vain(control_plane, machine, record.date, &expiry, renewal)
+                {
                     return Wanted::Nothing(guard);
                 }
                 if self.waits_for_etcd(control_plane, record.date) {
@@ -148,7 +163,7 @@ impl Case<'_> {
         &self,
         control_plane: &ControlPlane,
         machine: &ControlPlaneMachine,
-    ) -> Result<(Record, Expiry), Guard> {
+    ) -> Result<(Record, Expiry, Renewal), Guard> {
         let report = match &machine.report {
             NodeReport::NoNode | NodeReport::NoAgent if self.is_starting(machine.born) => {
                 return Err(Guard::Starting);
@@ -161,17 +176,23 @@ impl Case<'_> {
         let mut movement = self.usable(report, self.parameters.fresh_node)?;
         let mut expiry = report.machine_rollout.clone().ok_or(Guard::Waiting)?;
         // C3: once the Secret has a later pair, rolling the machine renews the file of the old one.
-        let secret = self.facts.etcd.as_ref().and_then(|etcd| etcd.secret.as_ref());
-        if let Some((file, secret)) = report.etcd_rollout.zip(secret)
-            && secret.not_after > after(file, DAY)
-            && file < expiry.not_after
-        {
-            expiry = Expiry { not_after: file, path: Some(ETCD_CLIENT.to_owned()) };
-        }
+        let mut renewal = Renewal::Machine;
+        let file = report.etcd_rollout.filter(|file| *file < expiry.not_after);
+        let secret = self.facts.etcd.as_ref().map(EtcdCluster::client_pair_ends);
         // A degraded report may lack apiserver.crt, whose date is KCP's own, which ours would hide.
         let degraded = movement == Movement::Earlier(Guard::Degraded);
-        if let Some(own) = machine.own.filter(|own| degraded && *own < expiry.not_after) {
+        match (file, secret) {
+            (Some(file), Some(Some(secret))) if secret > after(file, DAY) => {
+                expiry = Expiry { not_after: file, path: Some(ETCD_CLIENT.to_owned()) };
+                renewal = Renewal::Secret;
+            }
+            (Some(_), Some(None)) => movement = Movement::Earlier(Guard::SecretUnread),
+            _ => {}
+        }
+        let own = machine.own_as_renewed().filter(|own| degraded && *own < expiry.not_after);
+        if let Some(own) = own {
             expiry = Expiry { not_after: own, path: None };
+            renewal = Renewal::Machine;
         }
         if !self.is_plausible(expiry.not_after) {
             return Err(Guard::Implausible);
@@ -183,7 +204,7 @@ impl Case<'_> {
             movement = Movement::Earlier(Guard::Rolling);
         }
         let record = moved(new, old, movement)?.or(old).unwrap_or(new);
-        Ok((record, expiry))
+        Ok((record, expiry, renewal))
     }
 
     /// Whether rolling the machine for this would be in vain (C5, C6).
@@ -193,6 +214,7 @@ impl Case<'_> {
         machine: &ControlPlaneMachine,
         date: Timestamp,
         expiry: &Expiry,
+        renewal: Renewal,
     ) -> Option<Guard> {
         let same = |entry: &&RolledFor| {
             machine.born > entry.at
@@ -206,15 +228,17 @@ impl Case<'_> {
             }
         }
         let window = control_plane.window(self.opt_in.window());
-        // A replacement has the Secret's pair, however old the one is that this machine was born with.
-        let secret = self.facts.etcd.as_ref().and_then(|etcd| etcd.secret.as_ref());
-        let (born, date) = match secret {
-            Some(secret) if expiry.path.as_deref() == Some(ETCD_CLIENT) => {
-                (self.now, secret.not_after)
+        let newest = self.facts.etcd.as_ref().and_then(|etcd| self.pairs(etcd).pop());
+        let in_vain = match newest.filter(|_| renewal == Renewal::Secret) {
+            // A replacement has the Secret's pair, however old the one is that this machine was born with; and a
+            // machine that was made since the Secret has that pair has it, too.
+            Some(pair) => {
+                machine.born > after(pair.first_seen, self.parameters.skew)
+                    || self.is_born_due(self.now, pair.not_after, window)
             }
-            _ => (machine.born, date),
+            None => self.is_born_due(machine.born, date, window),
         };
-        self.is_born_due(born, date, window).then_some(Guard::BornDue)
+        in_vain.then_some(Guard::BornDue)
     }
 
     /// Whether the control plane would be rolled now and once more for etcd (C11).
@@ -228,37 +252,54 @@ impl Case<'_> {
     /// A certificate that ends no later than this has not been renewed by a rollout for this entry: one that is
     /// worth a rollout lasts longer. So a date that moves with the clock is one entry, too.
     fn covered_by(&self, entry: &RolledFor) -> Timestamp {
-        after(entry.not_after, self.parameters.min_lifetime)
+        let half = self.facts.lifetime_days().unwrap_or(USUAL_LIFETIME).saturating_mul(DAY) / 2;
+        after(entry.not_after, self.parameters.min_lifetime.min(half))
     }
 
     /// Writes down what the control plane is about to be rolled for (C6).
-    fn record(&self, control_plane: &ControlPlane, due: Vec<Expiry>, decision: &mut Decision) {
+    fn record(
+        &self,
+        control_plane: &ControlPlane,
+        due: Vec<(String, Expiry)>,
+        decision: &mut Decision,
+    ) {
         let known = &control_plane.rolled_for;
         let mut entries: Vec<_> =
             known.iter().filter(|entry| entry.at > self.ago(REMEMBERED)).cloned().collect();
         let remembered = entries.len();
-        for Expiry { not_after, path } in due {
+        for (machine, Expiry { not_after, path }) in due {
             let Some(path) = path else { continue };
             if !entries.iter().any(|e| e.path == path && not_after <= self.covered_by(e)) {
-                entries.push(RolledFor { path, not_after, at: self.now });
+                entries.push(RolledFor { path, not_after, at: self.now, machine });
             }
         }
         if entries.len() > remembered {
-            decision.act(Action::RecordRolledFor(entries), Reason::DateDue);
+            decision.act(Action::RecordRolledFor(last_of(entries)), Reason::DateDue);
         }
     }
 
-    /// Sets the control plane's days where nobody did, or takes back ours (C0, C5, C11).
-    fn days(&self, control_plane: &ControlPlane, born_due: bool, decision: &mut Decision) {
+    /// Sets the control plane's days where nobody did, or takes back ours (C0, C5, C11). With days KCP acts on
+    /// its own dates as well, so not before ours stand.
+    fn days(&self, control_plane: &ControlPlane, all_written: bool, decision: &mut Decision) {
         let OptIn::Full(wanted) = *self.opt_in else { return };
-        if born_due {
+        let living = || control_plane.living();
+        let set_by_others = control_plane.days.is_some() && !control_plane.has_our_days();
+        let set = control_plane.days == Some(wanted) || set_by_others;
+        if !all_written {
+            decision.is_near |= !set;
+            return;
+        }
+        // KCP's own dates alone: a lie of one machine must not take the others' protection.
+        let window = control_plane.window(self.opt_in.window());
+        let mut bare = living().filter(|machine| machine.published.ours().is_none());
+        if bare.any(|m| m.own.is_some_and(|own| self.is_born_due(m.born, own, window))) {
+            // In mid-rollout, too: it would never be over.
             if control_plane.has_our_days() {
                 decision.act(Action::SetDays(None), Reason::Withdrawn);
             }
             return;
         }
-        let set_by_others = control_plane.days.is_some() && !control_plane.has_our_days();
-        if control_plane.days == Some(wanted) || set_by_others {
+        if set {
             return;
         }
         let dated = |machine: &ControlPlaneMachine| {
@@ -266,18 +307,22 @@ impl Case<'_> {
                 || matches!(machine.published, Published::Foreign(Some(_)))
                 || machine.own.is_some()
         };
-        let living = || control_plane.living();
         if living().next().is_none() || !living().all(dated) {
             return;
         }
-        // Days make KCP act on its own dates as well.
+        let is_due = |date: &Timestamp| before(*date, self.opt_in.window()) <= self.now;
         let first = living().filter_map(|machine| {
             let published = machine.published.ours().map(|record| record.date);
             published.or(machine.own)
         });
-        let due = first.min().filter(|date| before(*date, self.opt_in.window()) <= self.now);
+        let due = first.min().filter(is_due);
+        let mut unconfirmed = living()
+            .filter(|machine| matches!(machine.published, Published::Nothing | Published::Lost(_)))
+            .filter_map(|machine| machine.own.filter(is_due));
         if due.is_some_and(|date| !self.is_urgent(date) && self.etcd_comes_first()) {
             decision.find(Guard::EtcdFirst);
+        } else if unconfirmed.any(|own| own <= self.now || !self.is_urgent(own)) {
+            decision.find(Guard::OwnDateUnconfirmed);
         } else if control_plane.topology_owned {
             decision.find(Guard::DaysOwned);
         } else {
@@ -291,6 +336,12 @@ impl Case<'_> {
         if control_plane.is_rolling() {
             return;
         }
+        // Before the dates: KCP would act on its own where ours are gone.
+        if control_plane.has_our_days() {
+            decision.act(Action::SetDays(None), Reason::Withdrawn);
+            decision.is_near = true;
+            return;
+        }
         let of_etcd = self.facts.etcd.iter().flat_map(|etcd| &etcd.machines);
         let of_etcd = of_etcd.map(|machine| (&machine.name, &machine.published));
         let machines = control_plane.machines.iter().map(|m| (&m.name, &m.published));
@@ -299,8 +350,18 @@ impl Case<'_> {
                 decision.act(Action::Unannotate { machine: name.clone() }, Reason::Withdrawn);
             }
         }
-        if control_plane.has_our_days() {
-            decision.act(Action::SetDays(None), Reason::Withdrawn);
+    }
+}
+
+/// The last of these, of each Machine and of all.
+fn last_of(entries: Vec<RolledFor>) -> Vec<RolledFor> {
+    let mut kept: Vec<RolledFor> = Vec::new();
+    for entry in entries.into_iter().rev().take(MOST_REMEMBERED * MOST_OF_ONE) {
+        let of_one = kept.iter().filter(|other| other.machine == entry.machine).count();
+        if kept.len() < MOST_REMEMBERED && of_one < MOST_OF_ONE {
+            kept.push(entry);
         }
     }
+    kept.reverse();
+    kept
 }

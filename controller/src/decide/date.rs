@@ -65,6 +65,8 @@ pub(super) fn moved(
     match movement {
         // A date that was published from a report as degraded follows a renewal all the same.
         Movement::Earlier(Guard::Degraded) if old.degraded => {}
+        // One from a report that was not stays one, and holds against the next.
+        Movement::Earlier(Guard::Degraded) if new.date == old.date => return Ok(None),
         Movement::Earlier(guard) if new.date > old.date => return Err(guard),
         Movement::Free | Movement::Earlier(_) => {}
     }

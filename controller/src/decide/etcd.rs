@@ -6,7 +6,9 @@ use expiryd_api::Timestamp;
 
 use super::date::{Movement, moved};
 use super::{Action, Case, Decision, Guard, Reason, Start, after, before};
-use crate::facts::{ControlPlane, EtcdCluster, EtcdMachine, EtcdPlace, NotHeard};
+use crate::facts::{
+    ControlPlane, ControlPlaneMachine, EtcdCluster, EtcdMachine, EtcdPlace, NotHeard,
+};
 use crate::memory::{Cause, Intent, Published, Record};
 use crate::parameters::Parameters;
 
@@ -130,7 +132,7 @@ impl Case<'_> {
             let living = etcd.owned().filter(|machine| !machine.deleting);
             living.filter_map(|machine| Some((machine, self.date(machine)?)))
         };
-        let secret = etcd.secret.as_ref().map(|secret| secret.not_after);
+        let secret = etcd.client_pair_ends();
         let start = |date: Timestamp, cause| (self.start(date, self.opt_in.window()), cause);
         let counted = || dates().filter(|(machine, date)| !self.is_left_out(machine, *date));
         let from = counted().map(|(machine, date)| self.start_of(machine, date)).min();
@@ -162,10 +164,10 @@ impl Case<'_> {
     }
 
     /// The start with the control plane, where etcd ends soon after it. Only KCP's own dates count: a node
-    /// of the control plane must not have etcd rolled (E1).
+    /// of the control plane must not have etcd rolled (E1). That one of them was renewed since puts it off.
     fn joined(&self, etcd: Timestamp) -> Option<(Start, Cause)> {
         let control_plane = self.facts.control_plane.as_ref()?;
-        let date = control_plane.living().filter_map(|machine| machine.own).min()?;
+        let date = control_plane.living().filter_map(ControlPlaneMachine::own_as_renewed).min()?;
         let start = self.start(date, control_plane.window(self.opt_in.window()));
         (etcd <= after(date, self.parameters.align)).then_some((start, Cause::Joined))
     }

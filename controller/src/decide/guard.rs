@@ -32,6 +32,8 @@ closed_list! {
         UnsupportedControlPlane = "unsupported-control-plane",
         /// C0: the days could not be set, because a topology owns the control plane's spec.
         DaysOwned = "days-owned",
+        /// C0: KCP's own date of a Machine is due, and no agent confirms it: a renewal in place leaves it as it was.
+        OwnDateUnconfirmed = "own-date-unconfirmed",
         /// C1: the Machine has no Node, or another one's.
         NoNode = "no-node",
         /// C2: the machine is new, and is not heard yet.
@@ -44,6 +46,8 @@ closed_list! {
         Stale = "stale",
         /// C2: the report has not settled.
         Unsettled = "unsettled",
+        /// C3, E8: the client pair in the Secret cannot be read, and the last one that was seen counts.
+        SecretUnread = "secret-unread",
         /// C4: the agent waits for a PKI.
         Waiting = "waiting",
         /// C4: the agent takes the machine for a worker.
@@ -118,12 +122,19 @@ impl Guard {
             Self::DaysOwned => {
                 "a topology owns the control plane's spec; set rollout.before.certificatesExpiryDays there"
             }
+            Self::OwnDateUnconfirmed => {
+                "KCP's own date is due, which a renewal in place leaves as it was, and no agent confirms it; install \
+                 or mend the agent, or it is acted on two days before"
+            }
             Self::NoNode => "the Machine has no Node with its providerID",
             Self::Starting => "the machine is new, and nothing is heard of it yet",
             Self::Unreachable => "the workload cluster was not heard; what is published stands",
             Self::NoAgent => "no agent of expiryd reports; install it on the machine",
             Self::Stale => "the agent's report is too old; look at the machine",
             Self::Unsettled => "the agent's report has not settled",
+            Self::SecretUnread => {
+                "etcd's client pair in the Secret cannot be read; the last one that was seen counts"
+            }
             Self::Waiting => "the agent waits for a PKI",
             Self::RoleMismatch => {
                 "the agent takes the machine for a worker; its PKI is not mounted"
@@ -163,7 +174,7 @@ impl Guard {
             }
             Self::Stuck => "the rollout makes no progress; look at etcd's newest Machine",
             Self::SecretNotRefreshed => {
-                "all members are new and the client pair in the Secret is not"
+                "the client pair in the Secret was to be made anew, and is not"
             }
             Self::Leftovers => "members that etcdadm-controller let go of still vote",
             Self::Queued => "another cluster's etcd is rolled first",
@@ -188,6 +199,7 @@ impl Guard {
             | Self::Cooling
             | Self::Queued => Concern::Wait,
             Self::NoNode
+            | Self::OwnDateUnconfirmed
             | Self::Unreachable
             | Self::NoAgent
             | Self::Stale
@@ -208,6 +220,7 @@ impl Guard {
             | Self::NotRenewed
             | Self::OverriddenByNoDate
             | Self::EtcdUnmanaged
+            | Self::SecretUnread
             | Self::StalePair
             | Self::SingleEtcd
             | Self::Stuck

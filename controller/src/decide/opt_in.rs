@@ -28,9 +28,11 @@ impl OptIn {
                     control_plane.days.filter(|days| Some(*days) != control_plane.our_days);
                 others.map_or(Self::No, Self::ControlPlaneOnly)
             }
-            Some("true") => Self::Full(LEAST_DAYS),
             Some(text) => {
-                let days = text.strip_suffix('d').unwrap_or(text).parse().ok();
+                let days = match text {
+                    "true" => Some(LEAST_DAYS),
+                    text => text.strip_suffix('d').unwrap_or(text).parse().ok(),
+                };
                 let days = days.filter(|days| (LEAST_DAYS..=most(facts)).contains(days));
                 days.map_or(Self::Invalid, Self::Full)
             }

@@ -38,19 +38,21 @@ impl Case<'_> {
         let Some((start, cause)) = self.etcd_start() else { return };
         decision.etcd_start = Some(start);
         let waits = self.start_waits(etcd, control_plane, start);
-        decision.etcd_start_waits = gate.is_some() || waits.is_some();
+        let enough = after(self.now, self.parameters.rollout);
+        let held = self.held_until(etcd, &self.pairs(etcd)).is_some_and(|held| held > enough);
+        let refreshes = cause == Cause::SecretDue && self.turn.refresh_secret_alone;
+        // A pair that has to be made or taken first is no rollout, and nobody waits for it.
+        decision.etcd_start_waits = gate.is_some() || waits.is_some() || !held || refreshes;
         // Where many are due at once the schedule has one begin earlier.
         if gate.is_some() || before(start.from, self.turn.early) > self.now {
             return;
         }
-        let queued = !self.turn.etcd && !self.is_urgent(start.deadline);
-        if let Some(guard) = waits.or(queued.then_some(Guard::Queued)) {
+        if let Some(guard) = waits {
             decision.find(guard);
             return;
         }
-        let enough = after(self.now, self.parameters.rollout);
-        if self.held_until(etcd, &self.pairs(etcd)).is_none_or(|held| held <= enough) {
-            let newest = etcd.secret.as_ref().map(|secret| secret.not_after);
+        if !held {
+            let newest = etcd.client_pair_ends();
             if newest.is_some_and(|newest| newest <= enough) {
                 // After a restart it would hold the same one.
                 refresh(etcd, Reason::EtcdDue, decision);
@@ -61,15 +63,22 @@ impl Case<'_> {
             }
             return;
         }
-        if cause == Cause::SecretDue && self.turn.refresh_secret_alone {
+        if refreshes {
             refresh(etcd, Reason::EtcdDue, decision);
+            return;
+        }
+        // It would come up among the marks.
+        let restarts = decision.actions.iter().any(|p| p.action == Action::RestartEtcdController);
+        let queued = !self.turn.etcd && !self.is_urgent(start.deadline);
+        if restarts || queued {
+            decision.find(if restarts { Guard::StalePair } else { Guard::Queued });
             return;
         }
         let intent = Intent {
             id: format!("{:x}", self.now.unix()),
             cause,
             machines: self.replaced_by_a_start(etcd, start.deadline),
-            secret_not_after: etcd.secret.as_ref().map(|secret| secret.not_after),
+            secret_not_after: etcd.client_pair_ends(),
             at: self.now,
             closed: None,
         };
@@ -139,6 +148,7 @@ impl Case<'_> {
             self.before_effect(etcd, control_plane, intent, &left, decision, gate);
         } else {
             self.after_effect(etcd, control_plane, intent, &left, decision);
+            self.leftovers(etcd, control_plane, decision, gate);
         }
     }
 
@@ -165,10 +175,12 @@ impl Case<'_> {
             return;
         }
         self.note_progress(etcd, intent, decision);
-        decision.marks_pending = true;
         let unmarked: Vec<_> =
             left.iter().filter(|machine| machine.mark.as_ref() != Some(&intent.id)).collect();
-        let nudged = of_intent(etcd, intent).is_some_and(|nudge| nudge.at > self.ago(NUDGE_PAUSE));
+        let nudge = of_intent(etcd, intent);
+        // Once all of it is there a restart only has it seen.
+        decision.marks_pending = !unmarked.is_empty() || nudge.is_none();
+        let nudged = nudge.is_some_and(|nudge| nudge.at > self.ago(NUDGE_PAUSE));
         if unmarked.is_empty() && nudged {
             return;
         }
@@ -286,7 +298,9 @@ fn of_intent<'a>(etcd: &'a EtcdCluster, intent: &Intent) -> Option<&'a Nudge> {
 
 /// Has the client pair in the Secret made anew, unless that was asked for and is not done yet.
 fn refresh(etcd: &EtcdCluster, reason: Reason, decision: &mut Decision) {
-    if !etcd.refresh_asked {
+    if etcd.refresh_asked {
+        decision.find(Guard::SecretNotRefreshed);
+    } else {
         decision.act(Action::RefreshSecret, reason);
     }
 }

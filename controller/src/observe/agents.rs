@@ -29,21 +29,28 @@ const REPORT_LIMIT: usize = 256 << 10;
 /// In the order in which etcdadm-controller takes them (`controllers/endpoints.go`).
 const ADDRESS_KINDS: [&str; 4] = ["ExternalDNS", "ExternalIP", "InternalDNS", "InternalIP"];
 
-/// The client pair and the CA, as the Secrets have them.
+/// What to talk to etcd's machines with.
 pub(super) struct ClientFiles {
-    certificate_pem: String,
-    pub(super) key_pem: String,
-    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) pair: ClientFile,
     pub(super) authorities: Vec<CertificateDer<'static>>,
 }
 
-impl ClientFiles {
+/// The client pair, as the Secret has it.
+pub(super) struct ClientFile {
+    certificate_pem: String,
+    pub(super) key_pem: String,
+    pub(super) chain: Vec<CertificateDer<'static>>,
+}
+
+impl ClientFile {
     /// The certificate that is used.
-    pub(super) fn pair(&self) -> Option<SecretPair> {
+    pub(super) fn certificate(&self) -> Option<SecretPair> {
         let der = self.chain.first()?;
         Some(SecretPair { sha256: sha256(der), not_after: not_after(der)? })
     }
+}
 
+impl ClientFiles {
     /// When etcd's CA ends.
     pub(super) fn ca_not_after(&self) -> Option<Timestamp> {
         first_end(&self.authorities)
@@ -51,20 +58,24 @@ impl ClientFiles {
 }
 
 impl Reading<'_> {
-    /// What to talk to etcd's machines with.
+    /// The client pair.
     ///
     /// # Errors
-    /// A Secret is missing or cannot be used.
-    pub(super) async fn client_files(&self) -> Result<ClientFiles, String> {
+    /// The Secret is missing or cannot be used.
+    pub(super) async fn client_file(&self) -> Result<ClientFile, String> {
         let mut pair = self.secret(ClusterSecret::EtcdClient).await?;
         let (certificate_pem, key_pem) = (pair.take("tls.crt")?, pair.take("tls.key")?);
+        let chain = certificates(&certificate_pem, ClusterSecret::EtcdClient)?;
+        Ok(ClientFile { certificate_pem, key_pem, chain })
+    }
+
+    /// Etcd's CA.
+    ///
+    /// # Errors
+    /// The Secret is missing or cannot be used.
+    pub(super) async fn etcd_authorities(&self) -> Result<Vec<CertificateDer<'static>>, String> {
         let authority = self.secret(ClusterSecret::EtcdAuthority).await?.take("tls.crt")?;
-        Ok(ClientFiles {
-            chain: certificates(&certificate_pem, ClusterSecret::EtcdClient)?,
-            authorities: certificates(&authority, ClusterSecret::EtcdAuthority)?,
-            certificate_pem,
-            key_pem,
-        })
+        certificates(&authority, ClusterSecret::EtcdAuthority)
     }
 }
 
@@ -164,8 +175,8 @@ async fn report(address: &str, files: &ClientFiles) -> Result<Report, Silence> {
     let address = url.parse().map_err(|_| Silence::of(format!("{url} is no URL")))?;
     let mut config = Config::new(address);
     config.root_cert = Some(files.authorities.iter().map(|der| der.to_vec()).collect());
-    config.auth_info.client_certificate_data = Some(STANDARD.encode(&files.certificate_pem));
-    config.auth_info.client_key_data = Some(STANDARD.encode(&files.key_pem).into());
+    config.auth_info.client_certificate_data = Some(STANDARD.encode(&files.pair.certificate_pem));
+    config.auth_info.client_key_data = Some(STANDARD.encode(&files.pair.key_pem).into());
     config.default_retry = false;
     config.connect_timeout = Some(TIMEOUT);
     config.read_timeout = Some(TIMEOUT);

@@ -27,9 +27,10 @@ impl Reading<'_> {
             return Ok(None);
         };
         let said = self.api(kind).get_opt(&named.name).await;
-        let Some(object) = self.said("the KubeadmControlPlane", said)? else { return Ok(None) };
-        let seen: ControlPlaneView = self.view(&object)?;
-        gathered.targets.control_plane = Some(Target::of(&object));
+        let said = self.said("the KubeadmControlPlane", said)?;
+        let Some(control_plane) = said else { return Ok(None) };
+        let seen: ControlPlaneView = self.view(&control_plane)?;
+        gathered.targets.control_plane = Some(Target::of(&control_plane));
 
         let label = format!(",{CONTROL_PLANE}");
         let machine = &self.observer.kinds.machine;
@@ -41,17 +42,18 @@ impl Reading<'_> {
         let is_its =
             |object: &&DynamicObject| is_owned_by(object, "KubeadmControlPlane", &named.name);
         for object in machines.iter().filter(is_its) {
-            let machine = self.machine(object, &own, &workload)?;
+            let machine = self.machine(object, &control_plane, &own, &workload)?;
             gathered.targets.machines.insert(machine.name.clone(), Target::of(object));
             gathered.targets.born.insert(machine.name.clone(), machine.born);
             read.push(machine);
         }
-        Ok(Some((control_plane(&object, seen, read), workload)))
+        Ok(Some((facts(&control_plane, seen, read), workload)))
     }
 
     fn machine(
         &self,
         object: &DynamicObject,
+        owner: &DynamicObject,
         own: &[(String, Timestamp)],
         workload: &Workload,
     ) -> Result<ControlPlaneMachine, ObserveError> {
@@ -65,7 +67,7 @@ impl Reading<'_> {
         };
         Ok(ControlPlaneMachine {
             name: object.name_any(),
-            born: born(object, node_created),
+            born: born(object, owner, node_created),
             deleting: is_deleting(object),
             published: published(object),
             own: own.iter().find(of_config).map(|(_, date)| *date),
@@ -85,7 +87,7 @@ impl Reading<'_> {
     }
 }
 
-fn control_plane(
+fn facts(
     object: &DynamicObject,
     seen: ControlPlaneView,
     machines: Vec<ControlPlaneMachine>,

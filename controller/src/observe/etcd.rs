@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, DynamicObject, ListParams};
 
-use super::agents::{ClientFiles, Heard, Silence, ask};
+use super::agents::{ClientFile, ClientFiles, Heard, Silence, ask};
 use super::control_plane::{published, remembered};
 use super::served::ETCD_PORT;
 use super::{Gathered, ObserveError, Reading, Target, born, timestamp};
@@ -54,10 +54,15 @@ impl Reading<'_> {
         self.etcd_configs(kinds, gathered).await?;
 
         let name = &self.key.name;
-        let who = format!("etcd, by the Secrets {name}-apiserver-etcd-client and {name}-etcd,");
-        let files = gathered.said(who, self.client_files().await);
+        let by = |what: &str, secret: &str| format!("{what}, by the Secret {name}-{secret},");
+        let pair = self.client_file().await;
+        let pair = gathered.said(by("etcd with its client pair", "apiserver-etcd-client"), pair);
+        let authorities = self.etcd_authorities().await;
+        let authorities = gathered.said(by("etcd with its CA", "etcd"), authorities);
+        let secret = pair.as_ref().and_then(ClientFile::certificate);
+        let files =
+            pair.zip(authorities).map(|(pair, authorities)| ClientFiles { pair, authorities });
         let machines = self.etcd_machines(&object, files.as_ref(), gathered).await?;
-        let secret = files.as_ref().and_then(ClientFiles::pair);
         let replicas = seen.spec.replicas.unwrap_or(1);
         let observed = seen.status.observed_generation;
         let endpoints = seen.status.endpoints.split(',').map(str::trim);
@@ -108,7 +113,7 @@ impl Reading<'_> {
             let name = object.name_any();
             let commands =
                 gathered.targets.etcd_configs.get(&name).map(|(_, commands)| commands.as_slice());
-            let born = born(object, None);
+            let born = born(object, etcd, None);
             gathered.targets.born.insert(name.clone(), born);
             machines.push(EtcdMachine {
                 born,

@@ -25,13 +25,13 @@ pub(super) const ETCD_PORT: u16 = 2379;
 pub(super) async fn served(address: &str, files: &ClientFiles) -> Result<Timestamp, String> {
     let verifier = Arc::new(Leaf::of(&files.authorities)?);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let key = PrivateKeyDer::from_pem_slice(files.key_pem.as_bytes());
+    let key = PrivateKeyDer::from_pem_slice(files.pair.key_pem.as_bytes());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
         .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
-        .with_client_auth_cert(files.chain.clone(), key.map_err(|_| unusable())?)
+        .with_client_auth_cert(files.pair.chain.clone(), key.map_err(|_| unusable())?)
         .map_err(|_| unusable())?;
     let stream = TcpStream::connect((address, ETCD_PORT)).await.map_err(|e| e.to_string())?;
     let name = ServerName::try_from(address.to_owned()).map_err(|error| error.to_string())?;

@@ -35,6 +35,37 @@ fn it_holds_the_earliest_of_the_pairs_that_the_secret_has_had_since_it_started()
 }
 
 #[test]
+fn where_nobody_can_see_when_it_started_a_person_can_say_that_it_was_restarted() {
+    let mut facts = external();
+    let held = etcd(&mut facts);
+    held.pairs = vec![pair("a", -100, -400), pair("b", 100, -265)];
+    held.secret = Some(SecretPair { sha256: "b".to_owned(), not_after: day(100) });
+    held.controller = EtcdController::default();
+    held.skipped_health_checks = true;
+    assert_eq!(findings(&decided(&facts)), ["stale-pair"]);
+    facts.cluster.acknowledged = Some("b".to_owned());
+    let decision = decided(&facts);
+    assert_eq!(
+        (actions(&decision), findings(&decision)),
+        (vec![Action::SkipHealthChecks(false)], vec![])
+    );
+    // What it was told of the pair before is none of it.
+    facts.cluster.acknowledged = Some("a".to_owned());
+    assert_eq!(findings(&decided(&facts)), ["stale-pair"]);
+}
+
+#[test]
+fn it_is_restarted_where_the_newer_pair_is_known_and_the_secret_cannot_be_read() {
+    let mut facts = external();
+    etcd(&mut facts).pairs = vec![pair("a", 1, -300), pair("b", 355, -10)];
+    etcd(&mut facts).secret = None;
+    assert_eq!(
+        actions(&decided(&facts)),
+        [Action::SkipHealthChecks(true), Action::RestartEtcdController]
+    );
+}
+
+#[test]
 fn it_is_restarted_if_it_was_started_before_the_first_pair_that_anybody_saw_was_made() {
     let mut facts = external();
     let etcd = etcd(&mut facts);

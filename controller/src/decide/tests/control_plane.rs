@@ -19,6 +19,11 @@ fn says(facts: &mut Facts, days: i64) {
     first_report(facts).machine_rollout = Some(expiry);
 }
 
+/// What the first machine of the control plane was rolled for.
+fn rolled_for(not_after: Timestamp, at: Timestamp) -> RolledFor {
+    RolledFor { path: APISERVER.to_owned(), not_after, at, machine: "cp-1".to_owned() }
+}
+
 #[test]
 fn the_agents_date_is_carried_to_the_machine() {
     for published in [Published::Nothing, Published::Ours(ok(200)), Published::Lost(ok(200))] {
@@ -44,11 +49,38 @@ fn c0_the_days_are_set_once_every_machine_has_a_date() {
     first(&mut facts).own = None;
     first(&mut facts).published = Published::Nothing;
     assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(100))]);
+    // Not with a date that is still to be written: KCP would act on its own.
     first(&mut facts).own = Some(day(90));
+    let decision = decided(&facts);
+    assert_eq!((actions(&decision), decision.is_near), (vec![annotate("cp-1", ok(100))], true));
+    first(&mut facts).published = Published::Ours(ok(100));
     control_plane(&mut facts).topology_owned = true;
     let decision = decided(&facts);
-    assert_eq!(actions(&decision), [annotate("cp-1", ok(100))]);
-    assert_eq!(findings(&decision), ["days-owned"]);
+    assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["days-owned".to_owned()]));
+}
+
+#[test]
+fn c0_a_date_of_kcps_own_that_is_due_and_that_no_agent_confirms_has_no_days_set_before_it_is_urgent()
+ {
+    let silent = |own| {
+        let mut facts = stacked();
+        (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (None, None);
+        *first(&mut facts) = ControlPlaneMachine {
+            born: day(-365 + own),
+            own: Some(day(own)),
+            published: Published::Nothing,
+            report: NodeReport::NoAgent,
+            ..machine("cp-1")
+        };
+        let decision = decided(&facts);
+        (actions(&decision), findings(&decision))
+    };
+    let says = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+    // A renewal in place leaves it as it was, also in the past.
+    assert_eq!(silent(-20), (vec![], says(&["own-date-unconfirmed", "cp-1: no-agent"])));
+    assert_eq!(silent(5), (vec![], says(&["own-date-unconfirmed", "cp-1: no-agent"])));
+    assert_eq!(silent(2), (vec![Action::SetDays(Some(7))], says(&["cp-1: no-agent"])));
+    assert_eq!(silent(90), (vec![Action::SetDays(Some(7))], says(&["cp-1: no-agent"])));
 }
 
 #[test]
@@ -116,7 +148,7 @@ fn c3_a_machine_that_was_born_with_an_old_pair_is_replaced_once_the_secret_has_a
         etcd(facts).pairs.push(ClientPair {
             sha256: "two".to_owned(),
             not_after: ends,
-            first_seen: day(-1),
+            first_seen: hours(0),
         });
         etcd(facts).secret = Some(secret);
     };
@@ -124,6 +156,12 @@ fn c3_a_machine_that_was_born_with_an_old_pair_is_replaced_once_the_secret_has_a
     let record = Record { date: born_with, degraded: false };
     let expected = Action::Annotate { machine: "cp-1".to_owned(), record };
     assert!(actions(&decided(&facts)).contains(&expected));
+    // One that was made since has the later one, whatever its agent says.
+    etcd(&mut facts).pairs[1].first_seen = hours(-3);
+    let decision = decided(&facts);
+    assert!(!actions(&decision).contains(&expected));
+    assert_eq!(findings(&decision), ["cp-1: born-due"]);
+    etcd(&mut facts).pairs[1].first_seen = hours(0);
     // Unless the later one would be due at birth as well.
     newer(&mut facts, hours(7 * 24 + 25));
     etcd(&mut facts).secret.as_mut().unwrap().not_after = Timestamp::from_unix(day(8).unix());
@@ -148,6 +186,25 @@ fn c3_the_etcd_client_counts_once_the_secret_has_a_later_pair() {
 }
 
 #[test]
+fn c3_where_the_secret_cannot_be_read_the_last_pair_counts_and_no_date_moves_later() {
+    let mut facts = external();
+    first_report(&mut facts).etcd_rollout = Some(day(30));
+    first(&mut facts).published = Published::Ours(ok(30));
+    etcd(&mut facts).secret = None;
+    etcd(&mut facts).pairs[0].not_after = day(300);
+    let decision = decided(&facts);
+    assert_eq!(
+        (actions(&decision), findings(&decision)),
+        (vec![], vec!["secret-unread".to_owned()])
+    );
+    // Where none was seen either, the machine may be one that waits for it.
+    etcd(&mut facts).pairs.clear();
+    let decision = decided(&facts);
+    assert_eq!(actions(&decision), []);
+    assert_eq!(findings(&decision), ["secret-unread", "cp-1: secret-unread"]);
+}
+
+#[test]
 fn c4_a_degraded_report_brings_a_date_forward_and_moves_none_later() {
     let degraded = |days, published| {
         let mut facts = with_report(|report| report.status = Status::Degraded);
@@ -169,18 +226,44 @@ fn c4_a_degraded_report_may_lack_the_certificate_whose_date_is_kcps_own() {
     let mut facts = with_report(|report| report.status = Status::Degraded);
     first(&mut facts).own = Some(day(80));
     let record = Record { date: day(80), degraded: true };
-    assert_eq!(actions(&decided(&facts)), [annotate("cp-1", record)]);
+    for published in
+        [Published::Nothing, Published::Ours(Record { date: day(100), degraded: true })]
+    {
+        first(&mut facts).published = published;
+        assert_eq!(actions(&decided(&facts)), [annotate("cp-1", record)]);
+    }
+    // It was renewed in place since, which an agent has seen that saw everything.
+    first(&mut facts).published = Published::Ours(ok(100));
+    assert_eq!(actions(&decided(&facts)), []);
 }
 
 #[test]
-fn c5_a_machine_that_was_born_due_carries_nothing_and_our_days_are_taken_back() {
+fn c4_a_degraded_report_with_the_same_date_does_not_give_leave_to_the_next() {
+    let mut facts = with_report(|report| report.status = Status::Degraded);
+    assert_eq!(actions(&decided(&facts)), []);
+    says(&mut facts, 200);
+    first(&mut facts).own = None;
+    assert_eq!(actions(&decided(&facts)), []);
+}
+
+#[test]
+fn c5_a_machine_that_was_born_due_carries_nothing_and_where_kcp_says_so_our_days_are_taken_back() {
     let mut facts = stacked();
     first(&mut facts).born = day(-1);
     says(&mut facts, 6);
     first(&mut facts).published = Published::Nothing;
+    // What its agent says takes nobody else's protection.
+    let decision = decided(&facts);
+    assert_eq!(actions(&decision), []);
+    assert_eq!(findings(&decision), ["cp-1: born-due"]);
+    first(&mut facts).own = Some(day(6));
     let decision = decided(&facts);
     assert_eq!(actions(&decision), [Action::SetDays(None)]);
     assert_eq!(findings(&decision), ["cp-1: born-due"]);
+    // In mid-rollout, too: it would never be over.
+    control_plane(&mut facts).progress.moving = true;
+    assert_eq!(actions(&decided(&facts)), [Action::SetDays(None)]);
+    control_plane(&mut facts).progress.moving = false;
     // With a day more to live than the window and a day, it is not.
     first(&mut facts).born = hours(-1);
     says(&mut facts, 9);
@@ -191,7 +274,7 @@ fn c5_a_machine_that_was_born_due_carries_nothing_and_our_days_are_taken_back() 
 fn c6_what_it_is_rolled_for_is_written_down_before_it_is_due() {
     let mut facts = stacked();
     says(&mut facts, 7);
-    let entry = RolledFor { path: APISERVER.to_owned(), not_after: day(7), at: NOW };
+    let entry = rolled_for(day(7), NOW);
     assert_eq!(
         actions(&decided(&facts)),
         [Action::RecordRolledFor(vec![entry.clone()]), annotate("cp-1", ok(7))]
@@ -203,12 +286,41 @@ fn c6_what_it_is_rolled_for_is_written_down_before_it_is_due() {
 }
 
 #[test]
+fn c6_what_is_written_down_has_bounds_that_one_machine_cannot_fill() {
+    let mut facts = stacked();
+    let of_another = RolledFor { machine: "cp-2".to_owned(), ..rolled_for(day(3), day(-9)) };
+    control_plane(&mut facts).rolled_for = vec![of_another.clone()];
+    for n in 0..80 {
+        let path = Some(format!("/{n}"));
+        first_report(&mut facts).machine_rollout = Some(Expiry { not_after: day(7), path });
+        for action in actions(&decided(&facts)) {
+            if let Action::RecordRolledFor(entries) = action {
+                control_plane(&mut facts).rolled_for = entries;
+            }
+        }
+    }
+    let entries = &control_plane(&mut facts).rolled_for;
+    assert_eq!((entries.len(), &entries[0], &*entries[8].path), (9, &of_another, "/79"));
+}
+
+#[test]
+fn c6_certificates_of_a_month_are_renewed_by_a_rollout() {
+    let mut facts = stacked();
+    control_plane(&mut facts).lifetime_days = Some(30);
+    control_plane(&mut facts).rolled_for = vec![rolled_for(day(7), hours(-2))];
+    first(&mut facts).born = hours(-1);
+    first(&mut facts).published = Published::Nothing;
+    says(&mut facts, 30);
+    assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(30))]);
+}
+
+#[test]
 fn c6_what_is_written_down_takes_the_place_of_what_is_too_old_to_matter() {
     let mut facts = stacked();
     says(&mut facts, 7);
-    let old = RolledFor { path: APISERVER.to_owned(), not_after: day(-890), at: day(-900) };
+    let old = rolled_for(day(-890), day(-900));
     control_plane(&mut facts).rolled_for = vec![old];
-    let new = RolledFor { path: APISERVER.to_owned(), not_after: day(7), at: NOW };
+    let new = rolled_for(day(7), NOW);
     assert_eq!(actions(&decided(&facts))[0], Action::RecordRolledFor(vec![new]));
 }
 
@@ -217,7 +329,7 @@ fn c6_a_machine_that_was_rolled_for_a_certificate_and_has_it_still_is_not_rolled
     let mut facts = stacked();
     first(&mut facts).born = day(-40);
     says(&mut facts, 7);
-    let mut entry = RolledFor { path: APISERVER.to_owned(), not_after: day(7), at: day(-41) };
+    let mut entry = rolled_for(day(7), day(-41));
     control_plane(&mut facts).rolled_for = vec![entry.clone()];
     let decision = decided(&facts);
     assert_eq!(actions(&decision), [unannotate("cp-1")]);
@@ -368,7 +480,7 @@ fn the_end_of_a_ca_within_the_life_of_a_leaf_is_told() {
 fn c6_a_date_that_moves_with_the_clock_is_written_down_once() {
     let mut facts = stacked();
     first_report(&mut facts).machine_rollout.as_mut().unwrap().not_after = day(7);
-    let entry = RolledFor { path: APISERVER.to_owned(), not_after: day(5), at: day(-2) };
+    let entry = rolled_for(day(5), day(-2));
     control_plane(&mut facts).rolled_for = vec![entry.clone()];
     let decision = decided(&facts);
     let is_record = |action: &Action| matches!(action, Action::RecordRolledFor(_));

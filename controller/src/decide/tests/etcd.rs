@@ -112,11 +112,17 @@ fn etcd_starts_a_window_and_a_lead_before_the_first_of_its_machines_and_the_secr
     assert_eq!(start(&facts), Some((day(42), day(50))));
 }
 
+/// The first machine of the control plane ends by KCP's own account.
+fn says_own(facts: &mut Facts, days: i64) {
+    let machine = first(facts);
+    (machine.own, machine.published) = (Some(day(days)), Published::Ours(ok(days)));
+}
+
 #[test]
 fn etcd_that_ends_soon_after_the_control_plane_starts_with_it() {
     let joined = |own: i64, etcd: i64| {
         let mut facts = ends(etcd);
-        first(&mut facts).own = Some(day(own));
+        says_own(&mut facts, own);
         start(&facts)
     };
     assert_eq!(joined(90, 100), Some((day(82), day(90))));
@@ -124,7 +130,7 @@ fn etcd_that_ends_soon_after_the_control_plane_starts_with_it() {
     assert_eq!(joined(90, 151), Some((day(143), day(151))));
     // KCP's window may be longer than ours.
     let mut facts = ends(100);
-    first(&mut facts).own = Some(day(90));
+    says_own(&mut facts, 90);
     (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (Some(30), None);
     assert_eq!(start(&facts), Some((day(59), day(90))));
 }
@@ -176,8 +182,25 @@ fn e4_is_not_asked_for_the_secret_nor_for_a_start_with_the_control_plane() {
         machine.born = day(-2);
     }
     assert_eq!(start(&facts), Some((day(12), day(20))));
-    first(&mut facts).own = Some(day(15));
+    says_own(&mut facts, 15);
     assert_eq!(start(&facts), Some((day(7), day(15))));
+}
+
+#[test]
+fn a_control_plane_that_was_renewed_in_place_since_has_etcd_rolled_at_its_own_time() {
+    let mut facts = ends(50);
+    for machine in &mut control_plane(&mut facts).machines {
+        (machine.own, machine.published) = (Some(day(-5)), Published::Ours(ok(345)));
+    }
+    assert_eq!(start(&facts), Some((day(42), day(50))));
+}
+
+#[test]
+fn where_the_secret_cannot_be_read_the_last_pair_has_etcd_rolled() {
+    let mut facts = ends(100);
+    etcd(&mut facts).pairs[0].not_after = day(50);
+    etcd(&mut facts).secret = None;
+    assert_eq!(start(&facts), Some((day(42), day(50))));
 }
 
 #[test]
@@ -202,7 +225,7 @@ fn the_cause_is_what_starts_first() {
     assert_eq!(cause(&facts), Cause::MachineDue);
     etcd(&mut facts).secret.as_mut().unwrap().not_after = day(7);
     assert_eq!(cause(&facts), Cause::SecretDue);
-    first(&mut facts).own = Some(day(6));
+    says_own(&mut facts, 6);
     assert_eq!(cause(&facts), Cause::Joined);
 }
 

@@ -97,11 +97,24 @@ fn who_opts_out_has_what_is_ours_taken_back_once() {
     facts.cluster.opt_in = None;
     first(&mut facts).published = Published::Foreign(Some(day(3)));
     let all = ["cp-2", "cp-3", "etcd-1", "etcd-2", "etcd-3"].map(unannotate).to_vec();
-    let decision = decided(&facts);
-    assert_eq!(actions(&decision), [all, vec![Action::SetDays(None)]].concat());
+    // The days first: KCP would act on its own dates where ours are gone.
+    assert_eq!(actions(&decided(&facts)), [Action::SetDays(None)]);
+    (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (None, None);
+    assert_eq!(actions(&decided(&facts)), all);
     // Not while the control plane is rolled.
     control_plane(&mut facts).progress.moving = true;
     assert_eq!(actions(&decided(&facts)), []);
+}
+
+#[test]
+fn an_opt_in_that_cannot_be_followed_takes_nothing_back() {
+    let mut facts = external();
+    facts.cluster.opt_in = Some("7 days".to_owned());
+    let decision = decided(&facts);
+    assert_eq!(
+        (actions(&decision), findings(&decision)),
+        (vec![], vec!["invalid-opt-in".to_owned()])
+    );
 }
 
 #[test]
@@ -132,9 +145,10 @@ fn what_is_paused_held_or_deleted_is_left_as_it_is() {
 fn a_control_plane_that_replaces_no_machine_carries_nothing_of_ours() {
     let mut facts = stacked();
     control_plane(&mut facts).in_place = true;
+    assert_eq!(actions(&decided(&facts)), [Action::SetDays(None)]);
+    (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (None, None);
     let decision = decided(&facts);
-    let all = ["cp-1", "cp-2", "cp-3"].map(unannotate).to_vec();
-    assert_eq!(actions(&decision), [all, vec![Action::SetDays(None)]].concat());
+    assert_eq!(actions(&decision), ["cp-1", "cp-2", "cp-3"].map(unannotate));
     assert_eq!(findings(&decision), ["in-place"]);
 }
 

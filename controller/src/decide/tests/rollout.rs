@@ -391,6 +391,51 @@ fn a_cluster_that_waits_for_itself_says_so_and_one_that_waits_for_its_turn_does_
     assert!(waits(&|facts| facts.cluster.hold = true));
     assert!(waits(&|facts| etcd(facts).replicas = 1));
     assert!(waits(&|facts| etcd(facts).ready = false));
+    // A pair that has to be taken or made first.
+    assert!(waits(&|facts| etcd(facts).pairs[0].not_after = hours(4)));
+}
+
+#[test]
+fn who_only_has_the_secret_made_anew_needs_no_turn_and_keeps_nobody_waiting() {
+    let mut facts = due();
+    etcd(&mut facts).secret.as_mut().unwrap().not_after = day(7);
+    etcd(&mut facts).pairs[0].not_after = day(7);
+    let turn = Turn { etcd: false, refresh_secret_alone: true, ..Turn::ALONE };
+    let decide = |facts: &Facts| decide(facts, &Parameters::default(), turn, NOW);
+    let decision = decide(&facts);
+    assert_eq!(
+        (actions(&decision), decision.etcd_start_waits),
+        (vec![Action::RefreshSecret], true)
+    );
+    // Where it does not happen, people are told.
+    etcd(&mut facts).refresh_asked = true;
+    let decision = decide(&facts);
+    assert_eq!(actions(&decision), []);
+    assert_eq!(findings(&decision), ["secret-not-refreshed"]);
+}
+
+#[test]
+fn nothing_is_begun_while_etcdadm_controller_comes_up_again() {
+    let mut facts = due();
+    etcd(&mut facts).pairs.insert(
+        0,
+        ClientPair { sha256: "zero".to_owned(), not_after: day(5), first_seen: day(-300) },
+    );
+    etcd(&mut facts).pairs[1].first_seen = day(-20);
+    let decision = decided(&facts);
+    assert_eq!(actions(&decision), [Action::RestartEtcdController]);
+    assert_eq!(
+        (findings(&decision), decision.etcd_rolling),
+        (vec!["stale-pair".to_owned()], false)
+    );
+}
+
+#[test]
+fn once_all_is_marked_and_nudged_a_restart_does_no_harm() {
+    assert!(decided(&begun(0)).marks_pending && decided(&begun(3)).marks_pending);
+    let mut facts = begun(3);
+    etcd(&mut facts).nudge = Some(nudged(600));
+    assert!(!decided(&facts).marks_pending);
 }
 
 #[test]
@@ -442,4 +487,18 @@ fn e12_members_that_stay_are_told_and_an_upgrade_that_is_over_can_be_finished() 
     assert_eq!(with(&facts), [Action::FinishUpgrade]);
     control_plane(&mut facts).progress.moving = true;
     assert_eq!(with(&facts), []);
+}
+
+#[test]
+fn e12_so_can_one_of_ours_whose_upgrade_complete_was_lost() {
+    let mut facts = replaced();
+    let mut left = etcd_machine("left");
+    left.owned = false;
+    etcd(&mut facts).machines.push(left);
+    for machine in &mut etcd(&mut facts).machines {
+        machine.born = hours(-3);
+    }
+    let finish = Turn { finish_upgrades: true, ..Turn::ALONE };
+    let decision = decide(&facts, &Parameters::default(), finish, NOW);
+    assert!(actions(&decision).contains(&Action::FinishUpgrade), "{decision:?}");
 }

@@ -68,7 +68,10 @@ pub(super) fn details(status: &ClusterStatus, now: Timestamp) -> Markup {
         @if !status.actions.is_empty() {
             h2 { "What is done" }
             ul { @for action in &status.actions {
-                li { (action.what) " " span.faint { "(" (action.reason) ")" } }
+                li {
+                    (action.what) " " span.faint { "(" (action.reason) ")" }
+                    @if let Some(why) = &action.refused { p { "not done: " (why) } }
+                }
             } }
         }
         @if !status.machines.is_empty() {

@@ -76,8 +76,14 @@ fn any_control_plane() -> impl Strategy<Value = ControlPlane> {
         |(moving, outdated, ready, observed)| Progress { moving, outdated, ready, observed },
     );
     let rolled_for = vec(
-        (select(vec![APISERVER, "apiserver-etcd-client", "/x"]), date(), date())
-            .prop_map(|(path, not_after, at)| RolledFor { path: path.to_owned(), not_after, at }),
+        (select(vec![APISERVER, "apiserver-etcd-client", "/x"]), date(), date()).prop_map(
+            |(path, not_after, at)| RolledFor {
+                path: path.to_owned(),
+                not_after,
+                at,
+                machine: "cp-1".to_owned(),
+            },
+        ),
         0..3,
     );
     let flags = [seldom(), seldom(), seldom(), seldom(), seldom()];
