@@ -126,8 +126,10 @@ pub fn decide(facts: &Facts, parameters: &Parameters, turn: Turn, now: Timestamp
     let gate = case.gate();
     decision.findings.extend(gate.map(|guard| Finding { machine: None, guard }));
     match gate {
-        // What cannot be followed takes nothing back: it may be a slip of the pen in mid-window.
         Some(Guard::NotOptedIn | Guard::InPlace) => case.withdraw(&mut decision),
+        // What cannot be followed takes nothing back, since it may be a slip of the pen in mid-window; but days with
+        // which the control plane would be rolled for ever.
+        Some(Guard::InvalidOptIn) if opt_in == OptIn::TooLong => case.take_days_back(&mut decision),
         Some(_) => {}
         None => {
             case.control_plane(&mut decision);
@@ -172,7 +174,7 @@ impl Case<'_> {
             Some(Guard::Paused)
         } else if *self.opt_in == OptIn::No {
             Some(Guard::NotOptedIn)
-        } else if *self.opt_in == OptIn::Invalid {
+        } else if matches!(self.opt_in, OptIn::Invalid | OptIn::TooLong) {
             Some(Guard::InvalidOptIn)
         } else if cluster.hold {
             Some(Guard::Hold)

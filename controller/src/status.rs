@@ -134,7 +134,7 @@ impl ClusterStatus {
             error: None,
             opt_in: match opt_in {
                 OptIn::No => OptedIn::No,
-                OptIn::Invalid => OptedIn::Invalid,
+                OptIn::Invalid | OptIn::TooLong => OptedIn::Invalid,
                 OptIn::Full(_) => OptedIn::Full,
                 OptIn::ControlPlaneOnly(_) => OptedIn::ControlPlaneOnly,
             },

@@ -124,13 +124,13 @@ fn an_etcd_machine_is_read_twice_by_its_agent_and_by_what_it_serves() {
     let management = Management(&prod.cluster);
 
     // A CA that did not issue theirs: nobody is believed.
-    let good = prod.authority.pem();
+    let authority = prod.authority.pem();
     management.replace_secret("prod-etcd", &[("tls.crt", &Authority::new("etcd-ca").pem())]);
     let plan = prod.plan();
     assert_eq!(ends(&plan), []);
     unheard(&plan, "the agent of etcd-1 at 192.0.2.1:9797", "invalid peer certificate");
     unheard(&plan, "etcd of etcd-1 at 192.0.2.1:2379", "invalid peer certificate");
-    management.replace_secret("prod-etcd", &[("tls.crt", &good)]);
+    management.replace_secret("prod-etcd", &[("tls.crt", &authority)]);
 
     // A pair that has ended: both refuse it, and what etcd serves is seen all the same.
     let expired = client(&prod.authority, "prod", in_days(-1, 0));
@@ -147,12 +147,18 @@ fn an_etcd_machine_is_read_twice_by_its_agent_and_by_what_it_serves() {
     write(&client(&Authority::new("etcd-ca"), "prod", in_days(360, 0)));
     unheard(&prod.plan(), "the agent of etcd-1", "fatal alert");
     management.replace_secret(PAIR, &[("tls.crt", "no certificate")]);
-    unheard(&prod.plan(), "etcd, by the Secrets", "holds no certificate");
+    unheard(&prod.plan(), "etcd with its client pair, by the Secret", "holds no certificate");
     let path = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{PAIR}");
     prod.cluster.ask("DELETE", &path, &Value::Null);
-    unheard(&prod.plan(), "etcd, by the Secrets", "not found");
+    unheard(&prod.plan(), "etcd with its client pair, by the Secret", "not found");
     management.secret(PAIR, &[("tls.crt", &good.certificate), ("tls.key", &good.key)]);
     assert_eq!(prod.ends(), both);
+    // Without the CA nobody is talked to, and when the pair ends is known all the same.
+    management.replace_secret("prod-etcd", &[("tls.crt", "no certificate")]);
+    let plan = prod.plan();
+    unheard(&plan, "etcd with its CA, by the Secret prod-etcd", "holds no certificate");
+    assert_eq!(plan["etcdClientPair"], rfc3339(in_days(360, 0)));
+    management.replace_secret("prod-etcd", &[("tls.crt", &authority)]);
 
     // Its agent is away, and then etcd as well.
     prod.member.stop_agent();

@@ -81,13 +81,10 @@ fn everything(opt_in: OptedIn) -> ClusterStatus {
         carried_by: None,
         ..machine((0, &AgentStatus::NoAgent))
     };
-    let action = |action, reason| ActionStatus {
-        action,
-        what: text("do it"),
-        reason,
-        refused: Some(text("no")),
-    };
     let first = (ActionName::Annotate, Reason::DateChanged);
+    let action =
+        |action, reason| ActionStatus { action, what: text("do it"), reason, refused: None };
+    let refused = ActionStatus { refused: Some(text("no")), ..action(first.0, first.1) };
     let actions = ActionName::ALL.iter().map(|name| action(*name, first.1));
     let reasons = Reason::ALL.iter().map(|reason| action(first.0, *reason));
     let finding = |guard: &Guard| FindingStatus {
@@ -109,7 +106,7 @@ fn everything(opt_in: OptedIn) -> ClusterStatus {
         etcd_client_pair: Some(NOW),
         ca: Some(NOW),
         machines: AgentStatus::ALL.iter().enumerate().map(machine).chain([bare]).collect(),
-        actions: actions.chain(reasons).collect(),
+        actions: actions.chain(reasons).chain([refused]).collect(),
         findings: Guard::ALL.iter().map(finding).collect(),
         unheard: vec![Unheard::new(text("the agent of cp-1"), "no route to host")],
     }

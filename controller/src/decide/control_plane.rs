@@ -293,10 +293,7 @@ impl Case<'_> {
         let window = control_plane.window(self.opt_in.window());
         let mut bare = living().filter(|machine| machine.published.ours().is_none());
         if bare.any(|m| m.own.is_some_and(|own| self.is_born_due(m.born, own, window))) {
-            // In mid-rollout, too: it would never be over.
-            if control_plane.has_our_days() {
-                decision.act(Action::SetDays(None), Reason::Withdrawn);
-            }
+            self.take_days_back(decision);
             return;
         }
         if set {
@@ -330,6 +327,13 @@ impl Case<'_> {
         }
     }
 
+    /// Takes back our days, in mid-rollout, too: it would never be over.
+    pub(super) fn take_days_back(&self, decision: &mut Decision) {
+        if self.facts.control_plane.as_ref().is_some_and(ControlPlane::has_our_days) {
+            decision.act(Action::SetDays(None), Reason::Withdrawn);
+        }
+    }
+
     /// Takes back what is ours, once, and not while the control plane is rolled.
     pub(super) fn withdraw(&self, decision: &mut Decision) {
         let Some(control_plane) = &self.facts.control_plane else { return };
@@ -338,7 +342,7 @@ impl Case<'_> {
         }
         // Before the dates: KCP would act on its own where ours are gone.
         if control_plane.has_our_days() {
-            decision.act(Action::SetDays(None), Reason::Withdrawn);
+            self.take_days_back(decision);
             decision.is_near = true;
             return;
         }

@@ -27,7 +27,12 @@ fn days_are_no_more_than_half_of_a_lifetime() {
     facts.cluster.opt_in = Some("50d".to_owned());
     assert_eq!(OptIn::of(&facts), OptIn::Full(50));
     facts.cluster.opt_in = Some("51d".to_owned());
-    assert_eq!(OptIn::of(&facts), OptIn::Invalid);
+    assert_eq!(OptIn::of(&facts), OptIn::TooLong);
+    // Days that would have it rolled for ever are taken back, at once and alone.
+    control_plane(&mut facts).progress.moving = true;
+    let decision = decided(&facts);
+    assert_eq!(actions(&decision), [Action::SetDays(None)]);
+    assert_eq!(findings(&decision), ["invalid-opt-in"]);
 }
 
 #[test]
@@ -36,16 +41,16 @@ fn where_nobody_is_heard_days_are_no_more_than_half_of_a_year_or_what_was_found_
     for machine in &mut control_plane(&mut facts).machines {
         machine.report = NodeReport::Unreachable;
     }
-    let mut asked = |days: &str, ours| {
+    let mut asked = |days: &str, set| {
         facts.cluster.opt_in = Some(days.to_owned());
-        control_plane(&mut facts).our_days = ours;
+        control_plane(&mut facts).days = set;
         OptIn::of(&facts)
     };
     assert_eq!(asked("182d", None), OptIn::Full(182));
-    assert_eq!(asked("200d", None), OptIn::Invalid);
+    assert_eq!(asked("200d", None), OptIn::TooLong);
     assert_eq!(asked("200d", Some(200)), OptIn::Full(200));
     // So many days are more seconds than can be counted.
-    assert_eq!(asked("106751991167301d", None), OptIn::Invalid);
+    assert_eq!(asked("106751991167301d", None), OptIn::TooLong);
 }
 
 #[test]
