@@ -1,5 +1,5 @@
-//! When to look: after a change has settled, and then hourly. A server's log has a line for each look at etcd, which
-//! refuses whoever has no certificate.
+//! When to look: at all after a change has settled, and then hourly at every other one. Etcd refuses whoever has no
+//! certificate, and writes a line about it: so it writes one an hour for its two ports.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Sighting, Target, look};
 
-/// How often to look although nothing changes, give or take a tenth.
+/// How often to look although nothing changes, or a little less often.
 const PERIOD: Duration = Duration::from_hours(1);
 
 /// The least time between two looks, whatever changes.
@@ -27,10 +27,20 @@ pub struct Wanted {
 
 /// Looks at what is wanted, and says what was seen, for as long as somebody wants it.
 pub async fn watch(mut wanted: Receiver<Wanted>, seen: Sender<Vec<Sighting>>) {
+    // Of hourly looks; `None` for one at all.
+    let mut round = None;
+    let mut rounds = 0_usize;
     loop {
         let now = wanted.borrow_and_update().clone();
         let looked = !now.targets.is_empty();
-        let sightings = look(now.targets).await;
+        let before = seen.borrow().clone();
+        let sightings = match round {
+            None => look(now.targets).await,
+            Some(round) => {
+                let due = due(&now.targets, &before, round);
+                merged(before, look(due).await)
+            }
+        };
         let at = Instant::now();
         seen.send_if_modified(|before| {
             let changed = *before != sightings;
@@ -39,14 +49,43 @@ pub async fn watch(mut wanted: Receiver<Wanted>, seen: Sender<Vec<Sighting>>) {
         });
         let least = if looked { LEAST } else { Duration::ZERO };
         tokio::select! {
-            () = sleep(jittered(PERIOD)), if looked => {}
+            () = sleep(jittered(PERIOD)), if looked => {
+                round = Some(rounds);
+                rounds = rounds.wrapping_add(1);
+            }
             changed = changed(&mut wanted, now.asked, looked.then_some(now.settle), at + least) => {
                 if !changed {
                     return;
                 }
+                round = None;
             }
         }
     }
+}
+
+/// What is looked at in a round: every other one, and each that was not seen to be as its file.
+fn due(targets: &[Target], before: &[Sighting], round: usize) -> Vec<Target> {
+    let is_as_its_file = |target: &Target| {
+        before.iter().any(|sighting| {
+            sighting.target == *target
+                && sighting
+                    .shown
+                    .as_ref()
+                    .is_ok_and(|shown| shown.leaf.sha256 == target.leaf.sha256)
+        })
+    };
+    let due = targets
+        .iter()
+        .enumerate()
+        .filter(|(place, target)| place % 2 == round % 2 || !is_as_its_file(target));
+    due.map(|(_, target)| target.clone()).collect()
+}
+
+/// What was seen before, with what was seen now in the place of what it is about.
+fn merged(before: Vec<Sighting>, now: Vec<Sighting>) -> Vec<Sighting> {
+    let is_new = |old: &Sighting| now.iter().any(|new| new.target.address == old.target.address);
+    let kept: Vec<_> = before.into_iter().filter(|old| !is_new(old)).collect();
+    kept.into_iter().chain(now).collect()
 }
 
 /// Waits until something else is wanted, has been so for the settle time, and the earliest time for another look has
@@ -72,14 +111,56 @@ async fn changed(
 }
 
 fn jittered(period: Duration) -> Duration {
-    period.mul_f64(fastrand::f64().mul_add(0.2, 0.9))
+    period.mul_f64(fastrand::f64().mul_add(0.1, 1.0))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use expiryd_api::{SourceKind, Timestamp};
+    use testkit::certificate::CertificateBuilder;
     use tokio::sync::watch;
 
+    use super::super::Shown;
     use super::*;
+    use crate::host_root::HostPath;
+    use crate::pki::{self, Certificate};
+
+    fn target(port: u16, not_after: &str) -> Target {
+        let pem = CertificateBuilder::leaf(not_after).pem();
+        let contents = pki::read(&HostPath::root(), SourceKind::File, pem.as_bytes());
+        Target {
+            name: "etcd",
+            address: ([127, 0, 0, 1], port).into(),
+            path: HostPath::new("/etc/etcd/pki/server.crt").unwrap(),
+            leaf: Arc::clone(&contents.certificates[0].1),
+            authorities: Vec::new(),
+        }
+    }
+
+    fn sighting(target: &Target, leaf: &Arc<Certificate>) -> Sighting {
+        let shown = Shown { leaf: Arc::clone(leaf), has_key: true, is_ours: true };
+        Sighting { target: target.clone(), shown: Ok(shown), at: Timestamp::from_unix(0) }
+    }
+
+    #[test]
+    fn in_an_hour_every_other_server_is_looked_at_and_each_that_differs_from_its_file() {
+        let all = [6443, 2379, 2380].map(|port| target(port, "20270101000000Z"));
+        let seen: Vec<_> = all.iter().map(|one| sighting(one, &one.leaf)).collect();
+        let ports = |seen: &[Sighting], round| {
+            due(&all, seen, round).iter().map(|one| one.address.port()).collect::<Vec<_>>()
+        };
+        assert_eq!(ports(&seen, 0), [6443, 2380]);
+        assert_eq!(ports(&seen, 1), [2379]);
+        assert_eq!(ports(&[], 1), [6443, 2379, 2380]);
+        let other = target(2380, "20260101000000Z");
+        let differs = [seen[0].clone(), seen[1].clone(), sighting(&all[2], &other.leaf)];
+        assert_eq!(ports(&differs, 1), [2379, 2380]);
+        // What was not looked at stays as it was.
+        let merged = merged(differs.to_vec(), vec![seen[2].clone()]);
+        assert_eq!(merged, seen);
+    }
 
     const SETTLE: Duration = Duration::from_secs(10);
 
