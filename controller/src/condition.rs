@@ -28,7 +28,14 @@ pub struct Condition {
 impl Condition {
     /// What is to be said of a cluster at `now`.
     pub fn of(status: &ClusterStatus, now: Timestamp) -> Option<Self> {
-        if status.error.is_some() || matches!(status.opt_in, OptedIn::No | OptedIn::Unknown) {
+        let is_refused = status.actions.iter().any(|action| action.refused.is_some());
+        let concerns = match status.opt_in {
+            OptedIn::Unknown => false,
+            // Who opted out is told what cannot be taken back.
+            OptedIn::No => is_refused,
+            _ => true,
+        };
+        if status.error.is_some() || !concerns {
             return None;
         }
         let window = status.days.unwrap_or(0) * DAY;
@@ -39,9 +46,7 @@ impl Condition {
             Some(finding) if finding.concern == Concern::Cluster => {
                 ("False", camel(finding.guard.as_str()))
             }
-            _ if status.actions.iter().any(|action| action.refused.is_some()) => {
-                ("False", "WriteRefused".to_owned())
-            }
+            _ if is_refused => ("False", "WriteRefused".to_owned()),
             _ if status.etcd_rolling => ("False", "EtcdRolling".to_owned()),
             _ if due => ("False", "Due".to_owned()),
             Some(finding) if finding.concern == Concern::Machine => {

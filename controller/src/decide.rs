@@ -129,7 +129,7 @@ pub fn decide(facts: &Facts, parameters: &Parameters, turn: Turn, now: Timestamp
         Some(Guard::NotOptedIn | Guard::InPlace) => case.withdraw(&mut decision),
         // What cannot be followed takes nothing back, since it may be a slip of the pen in mid-window; but days with
         // which the control plane would be rolled for ever.
-        Some(Guard::InvalidOptIn) if opt_in == OptIn::TooLong => case.take_days_back(&mut decision),
+        Some(Guard::InvalidOptIn) => case.take_endless_days_back(&mut decision),
         Some(_) => {}
         None => {
             case.control_plane(&mut decision);
@@ -174,7 +174,7 @@ impl Case<'_> {
             Some(Guard::Paused)
         } else if *self.opt_in == OptIn::No {
             Some(Guard::NotOptedIn)
-        } else if matches!(self.opt_in, OptIn::Invalid | OptIn::TooLong) {
+        } else if *self.opt_in == OptIn::Invalid {
             Some(Guard::InvalidOptIn)
         } else if cluster.hold {
             Some(Guard::Hold)

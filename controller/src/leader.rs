@@ -154,7 +154,9 @@ impl Candidate {
         let transitions = before.and_then(|before| before.lease_transitions).unwrap_or(0);
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: i32::try_from(self.times.lease.as_secs()).ok(),
+            // Rounded up: others judge by it.
+            lease_duration_seconds: i32::try_from(self.times.lease.as_millis().div_ceil(1_000))
+                .ok(),
             acquire_time: ours.and_then(|ours| ours.acquire_time.clone()).or_else(now),
             renew_time: now(),
             lease_transitions: Some(if ours.is_some() || before.is_none() {

@@ -296,3 +296,47 @@ impl Reading<'_> {
         self.said("EKS Anywhere's Cluster", api.get_opt(&name).await)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::core::ApiResource;
+
+    use super::*;
+
+    /// An object that was made so many hours after another time.
+    fn made(hours: i64) -> DynamicObject {
+        let kind = ApiResource::erase::<k8s_openapi::api::core::v1::Node>(&());
+        let mut object = DynamicObject::new("x", &kind);
+        let at = k8s_openapi::jiff::Timestamp::from_second(hours * 3_600).unwrap();
+        object.metadata.creation_timestamp = Some(Time(at));
+        object
+    }
+
+    fn hour(hours: i64) -> Timestamp {
+        Timestamp::from_unix(hours * 3_600)
+    }
+
+    #[test]
+    fn a_node_makes_a_machine_older_only_where_it_was_moved_with_its_owner() {
+        let node = Some(hour(2));
+        assert_eq!(born(&made(100), &made(100), node), hour(2), "both were moved");
+        assert_eq!(born(&made(101), &made(100), node), hour(2));
+        assert_eq!(born(&made(102), &made(100), node), hour(102), "it is a replacement");
+        assert_eq!(born(&made(100), &made(100), None), hour(100));
+        // What we wrote down before a move counts in any case.
+        let mut moved = made(102);
+        let seen = [(FIRST_SEEN.to_owned(), hour(50).to_string())];
+        moved.metadata.annotations = Some(seen.into());
+        assert_eq!(born(&moved, &made(100), node), hour(50));
+    }
+
+    #[test]
+    fn of_a_long_path_the_end_is_kept() {
+        assert_eq!(path("/etc/kubernetes/pki/a.crt").as_deref(), Some("/etc/kubernetes/pki/a.crt"));
+        let long = format!("/{}/a.crt", "é".repeat(1_000));
+        let kept = path(&long).unwrap();
+        assert!(kept.len() <= KEPT_PATH && kept.ends_with("/a.crt"), "{kept}");
+        assert_eq!(path(&"x".repeat(LONGEST_PATH + 1)), None);
+        assert_eq!(path("/a\nb"), None);
+    }
+}

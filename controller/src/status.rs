@@ -9,7 +9,7 @@ use serde::Serialize;
 pub use self::machine::{AgentStatus, CarriedBy, End, MachineRole, MachineStatus, Source};
 
 use crate::decide::{ActionName, Concern, Decision, Guard, OptIn, Reason};
-use crate::facts::Facts;
+use crate::facts::{EtcdCluster, Facts};
 use crate::parameters::DAY;
 use crate::unheard::Unheard;
 
@@ -114,8 +114,7 @@ impl ClusterStatus {
         let etcd = facts.etcd.iter().flat_map(|etcd| &etcd.machines);
         let control_plane = control_plane.map(MachineStatus::of_control_plane);
         let machines: Vec<_> = control_plane.chain(etcd.map(MachineStatus::of_etcd)).collect();
-        let pair = facts.etcd.as_ref().and_then(|etcd| etcd.secret.as_ref());
-        let pair = pair.map(|secret| secret.not_after);
+        let pair = facts.etcd.as_ref().and_then(EtcdCluster::client_pair_ends);
         let of_pair = pair.map(|not_after| End {
             not_after,
             of: format!("{name}-apiserver-etcd-client"),
@@ -134,7 +133,7 @@ impl ClusterStatus {
             error: None,
             opt_in: match opt_in {
                 OptIn::No => OptedIn::No,
-                OptIn::Invalid | OptIn::TooLong => OptedIn::Invalid,
+                OptIn::Invalid => OptedIn::Invalid,
                 OptIn::Full(_) => OptedIn::Full,
                 OptIn::ControlPlaneOnly(_) => OptedIn::ControlPlaneOnly,
             },

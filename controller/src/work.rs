@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 use crate::act::{ActError, Writer};
 use crate::clock::now;
 use crate::condition::Condition;
-use crate::decide::{Decision, Part, Planned, decide};
+use crate::decide::{ActionName, Decision, Part, Planned, decide};
 use crate::fleet::{Fleet, Outcome};
 use crate::leader::Held;
 use crate::objects::why;
@@ -202,7 +202,10 @@ impl Worker {
                 info!(cluster = %key, %reason, "would: {action}");
             }
             // What is not written keeps no other from what it would do.
-            self.lock().refused(key, now);
+            let begins = |p: &Planned| p.action.name() == ActionName::RecordIntent;
+            if decision.actions.iter().any(begins) {
+                self.lock().refused(key, now);
+            }
             return Ok(look(&decision, true, now));
         }
         let (carried, refused) =
@@ -266,13 +269,13 @@ impl Worker {
                     carried = carried.max(Carried::Conflict);
                 }
                 Err(error) => {
+                    if part == Part::Etcd {
+                        self.lock().refused(key, now);
+                    }
                     error!(cluster = %key, "not done: {action}: {error}");
                     refused.push((place, error.to_string()));
                     carried = Carried::Failed;
                 }
-            }
-            if part == Part::Etcd {
-                self.lock().refused(key, now);
             }
             failed.push(part);
         }

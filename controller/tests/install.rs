@@ -180,9 +180,18 @@ fn no_more(cluster: &Cluster, token: &As) {
     assert_eq!(patch(&status, &says(certificates, "RefreshAskedFor", json!({}))), 200);
     assert_eq!(patch(&status, &says(certificates, "Other", json!({}))), 422);
     assert_eq!(patch(&status, &says("Other", "RefreshAskedFor", json!({}))), 422);
-    for evil in [json!({ "ready": false }), json!({ "endpoints": "https://198.51.100.1:2379" })] {
+    let removed = json!({ "conditions": [] });
+    for evil in [
+        removed.clone(),
+        json!({ "ready": false }),
+        json!({ "endpoints": "https://198.51.100.1:2379" }),
+    ] {
         assert_eq!(patch(&status, &json!({ "status": evil })), 422, "{evil}");
     }
+    // After a move it is not there, and can be written.
+    management.status("EtcdadmCluster", "prod-etcd", &removed);
+    assert_eq!(patch(&status, &says(certificates, "Other", json!({}))), 422);
+    assert_eq!(patch(&status, &says(certificates, "RefreshAskedFor", json!({}))), 200);
 
     let told = format!("cluster.x-k8s.io/v1beta2/namespaces/{NAMESPACE}/clusters/prod/status");
     assert_eq!(patch(&told, &json!({ "status": { "phase": "Failed" } })), 422);

@@ -201,16 +201,28 @@ pub fn is_node(node: &Value, name: &str) -> bool {
         && metadata("labels").is_none_or(is_map)
 }
 
-/// Whether those of a Node are still what a patch of [`Annotations::patch`] made them, at whatever time:
+/// Whether those of a Node are still what a patch of [`Annotations::patch`] made them, within a day of that time:
 /// a second agent on the machine that says the same is not argued with.
 pub fn are_as_told(node: &Value, patch: &Value) -> bool {
+    const DAY: u64 = 86_400;
     let told = patch.pointer("/metadata/annotations").and_then(Value::as_object);
+    let time = |text: Option<&str>| Timestamp::parse(text?).ok();
     told.is_some_and(|told| {
         told.iter().all(|(key, value)| match key.as_str() {
-            OBSERVED_AT => text(node, key).is_some_and(|time| Timestamp::parse(time).is_ok()),
+            OBSERVED_AT => time(text(node, key))
+                .zip(time(value.as_str()))
+                .is_some_and(|(shown, told)| shown.seconds_since(told).unsigned_abs() <= DAY),
             _ => text(node, key) == value.as_str(),
         })
     })
+}
+
+/// Whether a Node has lost a date that such a patch told it.
+pub fn lack_a_date(node: &Value, patch: &Value) -> bool {
+    let told = patch.pointer("/metadata/annotations").and_then(Value::as_object);
+    let is_told = |key| told.is_some_and(|told| told.get(key).is_some_and(Value::is_string));
+    let dates = [MACHINE_EXPIRY, ETCD_EXPIRY, EARLIEST_EXPIRY];
+    dates.into_iter().any(|key| is_told(key) && text(node, key).is_none())
 }
 
 /// A patch of [`Annotations::patch`] at a later time.

@@ -123,7 +123,8 @@ impl Publisher {
                 "{}: somebody changed what the Node was told; it is told again",
                 self.publication.name
             );
-            self.changed = true;
+            // A date that somebody took off is told anew from what is seen now: it may be one that was held.
+            self.changed = !annotations::lack_a_date(node, &self.told);
             self.schedule.say_again();
         }
     }

@@ -3,6 +3,7 @@
 use expiryd_api::Timestamp;
 
 use super::date::{Movement, moved};
+use super::opt_in::most;
 use super::{Action, Case, Decision, Guard, OptIn, Planned, Reason, USUAL_LIFETIME, after, before};
 use crate::facts::{ControlPlane, ControlPlaneMachine, EtcdCluster, EtcdPlace, Expiry, NodeReport};
 use crate::memory::{Published, Record, RolledFor};
@@ -106,9 +107,9 @@ impl Case<'_> {
         }
         // Written down before anything can be rolled for it.
         self.record(control_plane, due, decision);
-        let all_written = writes.is_empty();
+        let written: Vec<_> = writes.iter().filter_map(Planned::annotated).collect();
         decision.actions.extend(writes);
-        self.days(control_plane, all_written, decision);
+        self.days(control_plane, &written, decision);
     }
 
     /// Whether a date is in the control plane's window, or will be so soon.
@@ -198,7 +199,10 @@ impl Case<'_> {
             return Err(Guard::Implausible);
         }
         let old = machine.published.last();
-        let new = Record { date: expiry.not_after, degraded };
+        // Where KCP's own date is known to be of before a renewal, that has to be known after this one, too.
+        let renewed = old.is_some_and(|old| !old.degraded)
+            && machine.own.is_some_and(|own| own < expiry.not_after);
+        let new = Record { date: expiry.not_after, degraded: degraded && !renewed };
         // Also over a degraded report's leave to follow a renewal: KCP would see a machine that need not be replaced.
         if control_plane.is_rolling() {
             movement = Movement::Earlier(Guard::Rolling);
@@ -279,24 +283,19 @@ impl Case<'_> {
     }
 
     /// Sets the control plane's days where nobody did, or takes back ours (C0, C5, C11). With days KCP acts on
-    /// its own dates as well, so not before ours stand.
-    fn days(&self, control_plane: &ControlPlane, all_written: bool, decision: &mut Decision) {
+    /// its own dates as well, so not where one is due and ours is only being `written`.
+    fn days(&self, control_plane: &ControlPlane, written: &[String], decision: &mut Decision) {
         let OptIn::Full(wanted) = *self.opt_in else { return };
         let living = || control_plane.living();
+        for machine in self.born_due_by_kcp(control_plane) {
+            decision.find_of(&machine.name, Guard::BornDue);
+        }
+        if self.rolls_for_ever(control_plane) {
+            self.take_endless_days_back(decision);
+            return;
+        }
         let set_by_others = control_plane.days.is_some() && !control_plane.has_our_days();
-        let set = control_plane.days == Some(wanted) || set_by_others;
-        if !all_written {
-            decision.is_near |= !set;
-            return;
-        }
-        // KCP's own dates alone: a lie of one machine must not take the others' protection.
-        let window = control_plane.window(self.opt_in.window());
-        let mut bare = living().filter(|machine| machine.published.ours().is_none());
-        if bare.any(|m| m.own.is_some_and(|own| self.is_born_due(m.born, own, window))) {
-            self.take_days_back(decision);
-            return;
-        }
-        if set {
+        if control_plane.days == Some(wanted) || set_by_others {
             return;
         }
         let dated = |machine: &ControlPlaneMachine| {
@@ -308,17 +307,33 @@ impl Case<'_> {
             return;
         }
         let is_due = |date: &Timestamp| before(*date, self.opt_in.window()) <= self.now;
-        let first = living().filter_map(|machine| {
-            let published = machine.published.ours().map(|record| record.date);
-            published.or(machine.own)
-        });
-        let due = first.min().filter(is_due);
-        let mut unconfirmed = living()
-            .filter(|machine| matches!(machine.published, Published::Nothing | Published::Lost(_)))
-            .filter_map(|machine| machine.own.filter(is_due));
-        if due.is_some_and(|date| !self.is_urgent(date) && self.etcd_comes_first()) {
+        let ours = || living().filter_map(|machine| machine.published.ours()).map(|ours| ours.date);
+        // What only KCP itself says, as far as anybody has told us.
+        let bare = || {
+            living().filter_map(|machine| {
+                let own = machine.own.filter(is_due)?;
+                let is_bare = match machine.published {
+                    Published::Nothing | Published::Lost(_) => true,
+                    Published::Ours(record) => record.degraded && record.date == own,
+                    Published::Foreign(_) => false,
+                };
+                is_bare.then_some((machine, own))
+            })
+        };
+        if bare().any(|(machine, _)| written.contains(&machine.name)) {
+            decision.is_near = true;
+            return;
+        }
+        let first = ours().chain(bare().map(|(_, own)| own)).min();
+        let is_unconfirmed = |own: Timestamp| own <= self.now || !self.is_urgent(own);
+        if first
+            .is_some_and(|date| is_due(&date) && !self.is_urgent(date) && self.etcd_comes_first())
+        {
             decision.find(Guard::EtcdFirst);
-        } else if unconfirmed.any(|own| own <= self.now || !self.is_urgent(own)) {
+        } else if bare().any(|(_, own)| is_unconfirmed(own))
+            // One machine too many is less than all that others say.
+            && !ours().any(|date| self.is_urgent(date))
+        {
             decision.find(Guard::OwnDateUnconfirmed);
         } else if control_plane.topology_owned {
             decision.find(Guard::DaysOwned);
@@ -327,9 +342,32 @@ impl Case<'_> {
         }
     }
 
-    /// Takes back our days, in mid-rollout, too: it would never be over.
-    pub(super) fn take_days_back(&self, decision: &mut Decision) {
-        if self.facts.control_plane.as_ref().is_some_and(ControlPlane::has_our_days) {
+    /// Machines that KCP would replace for ever, by its own dates alone: a lie of one machine must not take the
+    /// others' protection.
+    fn born_due_by_kcp<'a>(
+        &self,
+        control_plane: &'a ControlPlane,
+    ) -> impl Iterator<Item = &'a ControlPlaneMachine> {
+        let window = control_plane.window(self.opt_in.window());
+        let case = *self;
+        control_plane.living().filter(move |machine| {
+            let is_bare = matches!(machine.published, Published::Nothing | Published::Lost(_));
+            let is_due = |own| case.is_born_due(machine.born, own, window);
+            is_bare && machine.own.is_some_and(is_due)
+        })
+    }
+
+    /// Whether the control plane would be rolled for ever.
+    fn rolls_for_ever(&self, control_plane: &ControlPlane) -> bool {
+        control_plane.days.is_some_and(|days| days > most(self.facts))
+            || self.born_due_by_kcp(control_plane).next().is_some()
+    }
+
+    /// Takes back days of ours with which the control plane would be rolled for ever, in mid-rollout, too: it would
+    /// never be over.
+    pub(super) fn take_endless_days_back(&self, decision: &mut Decision) {
+        let Some(control_plane) = &self.facts.control_plane else { return };
+        if control_plane.has_our_days() && self.rolls_for_ever(control_plane) {
             decision.act(Action::SetDays(None), Reason::Withdrawn);
         }
     }
@@ -338,11 +376,12 @@ impl Case<'_> {
     pub(super) fn withdraw(&self, decision: &mut Decision) {
         let Some(control_plane) = &self.facts.control_plane else { return };
         if control_plane.is_rolling() {
+            self.take_endless_days_back(decision);
             return;
         }
         // Before the dates: KCP would act on its own where ours are gone.
         if control_plane.has_our_days() {
-            self.take_days_back(decision);
+            decision.act(Action::SetDays(None), Reason::Withdrawn);
             decision.is_near = true;
             return;
         }

@@ -11,8 +11,6 @@ pub enum OptIn {
     No,
     /// Somebody did, and the value cannot be followed.
     Invalid,
-    /// Somebody asked for more days than half of what a certificate lives: what is renewed would soon be due again.
-    TooLong,
     /// Everything, with these days.
     Full(i64),
     /// The control plane's days were set by somebody else: its dates are published, and nothing else.
@@ -35,11 +33,8 @@ impl OptIn {
                     "true" => Some(LEAST_DAYS),
                     text => text.strip_suffix('d').unwrap_or(text).parse().ok(),
                 };
-                match days.filter(|days| *days >= LEAST_DAYS) {
-                    None => Self::Invalid,
-                    Some(days) if days > most(facts) => Self::TooLong,
-                    Some(days) => Self::Full(days),
-                }
+                let days = days.filter(|days| (LEAST_DAYS..=most(facts)).contains(days));
+                days.map_or(Self::Invalid, Self::Full)
             }
         }
     }
@@ -47,7 +42,7 @@ impl OptIn {
     /// The days; 0 when nobody opted in.
     pub const fn days(self) -> i64 {
         match self {
-            Self::No | Self::Invalid | Self::TooLong => 0,
+            Self::No | Self::Invalid => 0,
             Self::Full(days) | Self::ControlPlaneOnly(days) => days,
         }
     }
@@ -65,7 +60,7 @@ impl OptIn {
 
 /// The most days that can be asked for: half of what a certificate lives. Where nobody is heard who tells how long
 /// that is, what kubeadm and etcdadm give, or what was found good before, when somebody was, by us or by who set it.
-fn most(facts: &Facts) -> i64 {
+pub(super) fn most(facts: &Facts) -> i64 {
     let days = facts.control_plane.as_ref().and_then(|control_plane| control_plane.days);
     let unheard = || (USUAL_LIFETIME / 2).max(days.unwrap_or(0));
     facts.lifetime_days().map_or_else(unheard, |days| days / 2)

@@ -41,8 +41,12 @@ impl Case<'_> {
         let enough = after(self.now, self.parameters.rollout);
         let held = self.held_until(etcd, &self.pairs(etcd)).is_some_and(|held| held > enough);
         let refreshes = cause == Cause::SecretDue && self.turn.refresh_secret_alone;
+        // It would come up among the marks.
+        let restarts = decision.actions.iter().any(|p| p.action == Action::RestartEtcdController)
+            && !self.is_urgent(start.deadline);
         // A pair that has to be made or taken first is no rollout, and nobody waits for it.
-        decision.etcd_start_waits = gate.is_some() || waits.is_some() || !held || refreshes;
+        decision.etcd_start_waits =
+            gate.is_some() || waits.is_some() || !held || refreshes || restarts;
         // Where many are due at once the schedule has one begin earlier.
         if gate.is_some() || before(start.from, self.turn.early) > self.now {
             return;
@@ -67,8 +71,6 @@ impl Case<'_> {
             refresh(etcd, Reason::EtcdDue, decision);
             return;
         }
-        // It would come up among the marks.
-        let restarts = decision.actions.iter().any(|p| p.action == Action::RestartEtcdController);
         let queued = !self.turn.etcd && !self.is_urgent(start.deadline);
         if restarts || queued {
             decision.find(if restarts { Guard::StalePair } else { Guard::Queued });

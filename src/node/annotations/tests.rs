@@ -417,8 +417,10 @@ fn a_node_says_what_it_was_told_whenever_it_was_observed() {
         are_as_told(&json!({ "metadata": { "annotations": annotations } }), &told)
     };
     assert!(is_as_told("another.of/theirs", Some("x")));
-    assert!(is_as_told(OBSERVED_AT, Some("2026-01-01T00:00:00Z")));
-    assert!(!is_as_told(OBSERVED_AT, Some("now")));
+    assert!(is_as_told(OBSERVED_AT, Some("2027-01-15T20:00:00Z")));
+    for other in ["now", "2026-12-15T08:00:00Z", "2099-01-01T00:00:00Z"] {
+        assert!(!is_as_told(OBSERVED_AT, Some(other)), "{other}");
+    }
     for key in keys.keys() {
         assert!(!is_as_told(key, Some("x")), "{key} was changed");
         assert_eq!(is_as_told(key, None), !on_node.contains_key(key), "{key} was removed");

@@ -49,8 +49,10 @@ fn c0_the_days_are_set_once_every_machine_has_a_date() {
     first(&mut facts).own = None;
     first(&mut facts).published = Published::Nothing;
     assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(100))]);
-    // Not with a date that is still to be written: KCP would act on its own.
+    // A date of KCP's own that is not due does not wait for ours, and one that is does.
     first(&mut facts).own = Some(day(90));
+    assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(100)), Action::SetDays(Some(7))]);
+    first(&mut facts).own = Some(day(-5));
     let decision = decided(&facts);
     assert_eq!((actions(&decision), decision.is_near), (vec![annotate("cp-1", ok(100))], true));
     first(&mut facts).published = Published::Ours(ok(100));
@@ -81,6 +83,31 @@ fn c0_a_date_of_kcps_own_that_is_due_and_that_no_agent_confirms_has_no_days_set_
     assert_eq!(silent(5), (vec![], says(&["own-date-unconfirmed", "cp-1: no-agent"])));
     assert_eq!(silent(2), (vec![Action::SetDays(Some(7))], says(&["cp-1: no-agent"])));
     assert_eq!(silent(90), (vec![Action::SetDays(Some(7))], says(&["cp-1: no-agent"])));
+}
+
+#[test]
+fn c0_one_that_nobody_confirms_does_not_cost_the_others_their_certificates() {
+    let mut facts = stacked();
+    (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (None, None);
+    (first(&mut facts).own, first(&mut facts).published) = (Some(day(-20)), Published::Nothing);
+    first(&mut facts).report = NodeReport::NoAgent;
+    for machine in &mut control_plane(&mut facts).machines[1..] {
+        machine.published = Published::Ours(ok(1));
+        machine.report = NodeReport::Of(report(1));
+    }
+    assert!(actions(&decided(&facts)).contains(&Action::SetDays(Some(7))));
+}
+
+#[test]
+fn c0_a_degraded_report_confirms_no_date_of_kcps_own() {
+    let mut facts = stacked();
+    (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (None, None);
+    let record = Record { date: day(5), degraded: true };
+    (first(&mut facts).own, first(&mut facts).published) = (Some(day(5)), Published::Ours(record));
+    first_report(&mut facts).status = Status::Degraded;
+    let decision = decided(&facts);
+    assert_eq!(actions(&decision), []);
+    assert_eq!(findings(&decision), ["own-date-unconfirmed"]);
 }
 
 #[test]
@@ -232,9 +259,12 @@ fn c4_a_degraded_report_may_lack_the_certificate_whose_date_is_kcps_own() {
         first(&mut facts).published = published;
         assert_eq!(actions(&decided(&facts)), [annotate("cp-1", record)]);
     }
-    // It was renewed in place since, which an agent has seen that saw everything.
+    // It was renewed in place since, which an agent has seen that saw everything; that stays known when a degraded
+    // report brings the date forward.
     first(&mut facts).published = Published::Ours(ok(100));
     assert_eq!(actions(&decided(&facts)), []);
+    says(&mut facts, 90);
+    assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(90))]);
 }
 
 #[test]
@@ -257,15 +287,23 @@ fn c5_a_machine_that_was_born_due_carries_nothing_and_where_kcp_says_so_our_days
     assert_eq!(actions(&decision), []);
     assert_eq!(findings(&decision), ["cp-1: born-due"]);
     first(&mut facts).own = Some(day(6));
-    let decision = decided(&facts);
-    assert_eq!(actions(&decision), [Action::SetDays(None)]);
-    assert_eq!(findings(&decision), ["cp-1: born-due"]);
+    for report in [NodeReport::Unreachable, first(&mut facts).report.clone()] {
+        first(&mut facts).report = report;
+        let decision = decided(&facts);
+        assert_eq!(actions(&decision), [Action::SetDays(None)]);
+        assert!(findings(&decision).contains(&"cp-1: born-due".to_owned()));
+    }
+    // A person's date hides KCP's own.
+    first(&mut facts).published = Published::Foreign(Some(day(300)));
+    assert_eq!(actions(&decided(&facts)), []);
+    first(&mut facts).published = Published::Nothing;
+    says(&mut facts, 6);
     // In mid-rollout, too: it would never be over.
     control_plane(&mut facts).progress.moving = true;
     assert_eq!(actions(&decided(&facts)), [Action::SetDays(None)]);
     control_plane(&mut facts).progress.moving = false;
     // With a day more to live than the window and a day, it is not.
-    first(&mut facts).born = hours(-1);
+    (first(&mut facts).born, first(&mut facts).own) = (hours(-1), None);
     says(&mut facts, 9);
     assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(9))]);
 }

@@ -27,12 +27,25 @@ fn days_are_no_more_than_half_of_a_lifetime() {
     facts.cluster.opt_in = Some("50d".to_owned());
     assert_eq!(OptIn::of(&facts), OptIn::Full(50));
     facts.cluster.opt_in = Some("51d".to_owned());
-    assert_eq!(OptIn::of(&facts), OptIn::TooLong);
-    // Days that would have it rolled for ever are taken back, at once and alone.
-    control_plane(&mut facts).progress.moving = true;
-    let decision = decided(&facts);
-    assert_eq!(actions(&decision), [Action::SetDays(None)]);
-    assert_eq!(findings(&decision), ["invalid-opt-in"]);
+    assert_eq!(OptIn::of(&facts), OptIn::Invalid);
+}
+
+#[test]
+fn days_that_would_have_it_rolled_for_ever_are_taken_back_in_mid_rollout_too() {
+    let with = |set: i64, opt_in: Option<&str>| {
+        let mut facts = stacked();
+        facts.cluster.opt_in = opt_in.map(str::to_owned);
+        let control_plane = control_plane(&mut facts);
+        control_plane.lifetime_days = Some(100);
+        (control_plane.days, control_plane.our_days) = (Some(set), Some(set));
+        control_plane.progress.moving = true;
+        actions(&decided(&facts))
+    };
+    assert_eq!(with(60, Some("60d")), [Action::SetDays(None)]);
+    assert_eq!(with(60, None), [Action::SetDays(None)]);
+    // Those that are good stay, whatever somebody typed.
+    assert_eq!(with(7, Some("700d")), []);
+    assert_eq!(with(7, None), []);
 }
 
 #[test]
@@ -47,10 +60,10 @@ fn where_nobody_is_heard_days_are_no_more_than_half_of_a_year_or_what_was_found_
         OptIn::of(&facts)
     };
     assert_eq!(asked("182d", None), OptIn::Full(182));
-    assert_eq!(asked("200d", None), OptIn::TooLong);
+    assert_eq!(asked("200d", None), OptIn::Invalid);
     assert_eq!(asked("200d", Some(200)), OptIn::Full(200));
     // So many days are more seconds than can be counted.
-    assert_eq!(asked("106751991167301d", None), OptIn::TooLong);
+    assert_eq!(asked("106751991167301d", None), OptIn::Invalid);
 }
 
 #[test]

@@ -428,6 +428,13 @@ fn nothing_is_begun_while_etcdadm_controller_comes_up_again() {
         (findings(&decision), decision.etcd_rolling),
         (vec!["stale-pair".to_owned()], false)
     );
+    assert!(decision.etcd_start_waits);
+    // A restart that never works keeps nothing from being rolled in time.
+    for machine in &mut etcd(&mut facts).machines {
+        machine.published = Published::Ours(ok(2));
+        machine.served = Some(day(2));
+    }
+    assert!(begins(&decided(&facts)));
 }
 
 #[test]
