@@ -134,7 +134,8 @@ fn an_etcd_machine_is_read_twice_by_its_agent_and_by_what_it_serves() {
 
     // A pair that has ended: both refuse it, and what etcd serves is seen all the same.
     let expired = client(&prod.authority, "prod", in_days(-1, 0));
-    let good = client(&prod.authority, "prod", in_days(360, 0));
+    let pair_end = in_days(360, 0);
+    let good = client(&prod.authority, "prod", pair_end);
     let write = |pair: &Pair| {
         let fields = [("tls.crt", pair.certificate.as_str()), ("tls.key", pair.key.as_str())];
         management.replace_secret(PAIR, &fields);
@@ -157,7 +158,7 @@ fn an_etcd_machine_is_read_twice_by_its_agent_and_by_what_it_serves() {
     management.replace_secret("prod-etcd", &[("tls.crt", "no certificate")]);
     let plan = prod.plan();
     unheard(&plan, "etcd with its CA, by the Secret prod-etcd", "holds no certificate");
-    assert_eq!(plan["etcdClientPair"], rfc3339(in_days(360, 0)));
+    assert_eq!(plan["etcdClientPair"], rfc3339(pair_end));
     management.replace_secret("prod-etcd", &[("tls.crt", &authority)]);
 
     // Its agent is away, and then etcd as well.
