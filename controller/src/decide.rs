@@ -7,6 +7,7 @@ mod action;
 mod client_pair;
 mod control_plane;
 mod date;
+mod days;
 mod etcd;
 mod guard;
 mod opt_in;

@@ -1,0 +1,106 @@
+//! The control plane's days before expiry: set where nobody did, and taken back where they would have it rolled for
+//! ever (C0, C5, C11).
+
+use expiryd_api::Timestamp;
+
+use super::opt_in::most;
+use super::{Action, Case, Decision, Guard, OptIn, Reason, before};
+use crate::facts::{ControlPlane, ControlPlaneMachine};
+use crate::memory::Published;
+
+impl Case<'_> {
+    /// Sets the control plane's days where nobody did, or takes back ours (C0, C5, C11). With days KCP acts on
+    /// its own dates as well, so not where one is due and ours is only being `written`.
+    pub(super) fn days(
+        &self,
+        control_plane: &ControlPlane,
+        written: &[String],
+        decision: &mut Decision,
+    ) {
+        let OptIn::Full(wanted) = *self.opt_in else { return };
+        let living = || control_plane.living();
+        for machine in self.born_due_by_kcp(control_plane) {
+            decision.find_of(&machine.name, Guard::BornDue);
+        }
+        if self.rolls_for_ever(control_plane) {
+            self.take_endless_days_back(decision);
+            return;
+        }
+        let set_by_others = control_plane.days.is_some() && !control_plane.has_our_days();
+        if control_plane.days == Some(wanted) || set_by_others {
+            return;
+        }
+        let dated = |machine: &ControlPlaneMachine| {
+            machine.published.ours().is_some()
+                || matches!(machine.published, Published::Foreign(Some(_)))
+                || machine.own.is_some()
+        };
+        if living().next().is_none() || !living().all(dated) {
+            return;
+        }
+        let is_due = |date: &Timestamp| before(*date, self.opt_in.window()) <= self.now;
+        let ours = || living().filter_map(|machine| machine.published.ours()).map(|ours| ours.date);
+        // What only KCP itself says, as far as anybody has told us.
+        let bare = || {
+            living().filter_map(|machine| {
+                let own = machine.own.filter(is_due)?;
+                let is_bare = match machine.published {
+                    Published::Nothing | Published::Lost(_) => true,
+                    Published::Ours(record) => record.degraded && record.date == own,
+                    Published::Foreign(_) => false,
+                };
+                is_bare.then_some((machine, own))
+            })
+        };
+        if bare().any(|(machine, _)| written.contains(&machine.name)) {
+            decision.is_near = true;
+            return;
+        }
+        let first = ours().chain(bare().map(|(_, own)| own)).min();
+        let is_unconfirmed = |own: Timestamp| own <= self.now || !self.is_urgent(own);
+        if first
+            .is_some_and(|date| is_due(&date) && !self.is_urgent(date) && self.etcd_comes_first())
+        {
+            decision.find(Guard::EtcdFirst);
+        } else if bare().any(|(_, own)| is_unconfirmed(own))
+            // One machine too many is less than all that others say.
+            && !ours().any(|date| self.is_urgent(date))
+        {
+            decision.find(Guard::OwnDateUnconfirmed);
+        } else if control_plane.topology_owned {
+            decision.find(Guard::DaysOwned);
+        } else {
+            decision.act(Action::SetDays(Some(wanted)), Reason::OptedIn);
+        }
+    }
+
+    /// Machines that KCP would replace for ever, by its own dates alone: a lie of one machine must not take the
+    /// others' protection.
+    fn born_due_by_kcp<'a>(
+        &self,
+        control_plane: &'a ControlPlane,
+    ) -> impl Iterator<Item = &'a ControlPlaneMachine> {
+        let window = control_plane.window(self.opt_in.window());
+        let case = *self;
+        control_plane.living().filter(move |machine| {
+            let is_bare = matches!(machine.published, Published::Nothing | Published::Lost(_));
+            let is_due = |own| case.is_born_due(machine.born, own, window);
+            is_bare && machine.own.is_some_and(is_due)
+        })
+    }
+
+    /// Whether the control plane would be rolled for ever.
+    fn rolls_for_ever(&self, control_plane: &ControlPlane) -> bool {
+        control_plane.days.is_some_and(|days| days > most(self.facts))
+            || self.born_due_by_kcp(control_plane).next().is_some()
+    }
+
+    /// Takes back days of ours with which the control plane would be rolled for ever, in mid-rollout, too: it would
+    /// never be over.
+    pub(super) fn take_endless_days_back(&self, decision: &mut Decision) {
+        let Some(control_plane) = &self.facts.control_plane else { return };
+        if control_plane.has_our_days() && self.rolls_for_ever(control_plane) {
+            decision.act(Action::SetDays(None), Reason::Withdrawn);
+        }
+    }
+}
