@@ -59,6 +59,13 @@ pub struct Shown {
     pub is_ours: bool,
 }
 
+impl Sighting {
+    /// Whether it showed what was in its file then; `None` where it showed nothing.
+    pub fn matches(&self) -> Option<bool> {
+        self.shown.as_ref().ok().map(|shown| shown.leaf.sha256 == self.target.leaf.sha256)
+    }
+}
+
 impl Shown {
     /// Whether its end is one that clients of this machine's servers meet.
     pub const fn counts(&self) -> bool {

@@ -132,8 +132,9 @@ pub struct ControlPlaneMachine {
 impl ControlPlaneMachine {
     /// KCP's own date, or the later one that an agent which sees everything has seen since.
     pub fn own_as_renewed(&self) -> Option<Timestamp> {
-        let seen = self.published.last().filter(|seen| !seen.degraded).map(|seen| seen.date);
-        Some(self.own?.max(seen.unwrap_or(self.own?)))
+        let own = self.own?;
+        let seen = self.published.last().filter(|seen| !seen.degraded);
+        Some(seen.map_or(own, |seen| own.max(seen.date)))
     }
 }
 

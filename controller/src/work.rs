@@ -195,7 +195,7 @@ impl Worker {
             decision
         };
         let Observation { mut targets, told, facts, unheard } = observation;
-        let status = ClusterStatus::of(key.names(), &facts, &decision, now).without(unheard);
+        let mut status = ClusterStatus::of(key.names(), &facts, &decision, now).without(unheard);
         self.fleet.cluster(key, status.clone());
         if self.dry_run {
             for Planned { action, reason } in &decision.actions {
@@ -210,9 +210,11 @@ impl Worker {
         }
         let (carried, refused) =
             self.carry_out(key, &decision, &mut targets, &told, (began, now)).await;
-        let status = status.refused(refused);
+        if !refused.is_empty() {
+            status = status.refused(refused);
+            self.fleet.cluster(key, status.clone());
+        }
         let condition = Condition::of(&status, now);
-        self.fleet.cluster(key, status);
         if self.leads.borrow().allows(Instant::now(), self.margin) {
             self.teller.condition(key, &told, condition, now).await;
         }

@@ -1,7 +1,6 @@
 //! The desired state of the Node, given a report and what the Node shows: a pure decision.
 
 use expiryd_api::{Earliest, Status, Timestamp};
-
 use serde_json::Value;
 
 use super::annotations::{self, Annotations};

@@ -14,10 +14,10 @@ pub fn served(targets: &[Target], sightings: &[Sighting]) -> Vec<Served> {
         Some(Sighting { shown: Err(why), at, .. }) => {
             nothing(target, Some(*at), format!("{} {why}", target.address).into())
         }
-        Some(Sighting { shown: Ok(shown), at, target: then }) => Served {
+        Some(sighting @ Sighting { shown: Ok(shown), at, .. }) => Served {
             not_after: Some(shown.leaf.not_after),
             sha256: Some(shown.leaf.sha256_hex()),
-            matches: Some(shown.leaf.sha256 == then.leaf.sha256),
+            matches: sighting.matches(),
             counted: shown.counts(),
             message: why_not_counted(shown).map(Cow::Borrowed),
             ..nothing(target, Some(*at), Cow::Borrowed(""))

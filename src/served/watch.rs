@@ -33,10 +33,10 @@ pub async fn watch(mut wanted: Receiver<Wanted>, seen: Sender<Vec<Sighting>>) {
     loop {
         let now = wanted.borrow_and_update().clone();
         let looked = !now.targets.is_empty();
-        let before = seen.borrow().clone();
         let sightings = match round {
             None => look(now.targets).await,
             Some(round) => {
+                let before = seen.borrow().clone();
                 let due = due(&now.targets, &before, round);
                 merged(before, look(due).await)
             }
@@ -66,13 +66,8 @@ pub async fn watch(mut wanted: Receiver<Wanted>, seen: Sender<Vec<Sighting>>) {
 /// What is looked at in a round: every other one, and each that was not seen to be as its file.
 fn due(targets: &[Target], before: &[Sighting], round: usize) -> Vec<Target> {
     let is_as_its_file = |target: &Target| {
-        before.iter().any(|sighting| {
-            sighting.target == *target
-                && sighting
-                    .shown
-                    .as_ref()
-                    .is_ok_and(|shown| shown.leaf.sha256 == target.leaf.sha256)
-        })
+        let is_it = |seen: &Sighting| seen.target == *target && seen.matches() == Some(true);
+        before.iter().any(is_it)
     };
     let due = targets
         .iter()

@@ -157,16 +157,6 @@ pub struct Planned {
     pub reason: Reason,
 }
 
-impl Planned {
-    /// The Machine whose date it writes.
-    pub(super) fn annotated(&self) -> Option<String> {
-        match &self.action {
-            Action::Annotate { machine, .. } => Some(machine.clone()),
-            _ => None,
-        }
-    }
-}
-
 impl Action {
     /// One word for it, as metrics and programs say it.
     pub const fn name(&self) -> ActionName {

@@ -106,9 +106,8 @@ impl Case<'_> {
         }
         // Written down before anything can be rolled for it.
         self.record(control_plane, due, decision);
-        let written: Vec<_> = writes.iter().filter_map(Planned::annotated).collect();
         decision.actions.extend(writes);
-        self.days(control_plane, &written, decision);
+        self.days(control_plane, decision);
     }
 
     /// Whether a date is in the control plane's window, or will be so soon.
@@ -199,8 +198,7 @@ impl Case<'_> {
         }
         let old = machine.published.last();
         // Where KCP's own date is known to be of before a renewal, that has to be known after this one, too.
-        let renewed = old.is_some_and(|old| !old.degraded)
-            && machine.own.is_some_and(|own| own < expiry.not_after);
+        let renewed = machine.own.is_some_and(|own| own < expiry.not_after);
         let new = Record { date: expiry.not_after, degraded: degraded && !renewed };
         // Also over a degraded report's leave to follow a renewal: KCP would see a machine that need not be replaced.
         if control_plane.is_rolling() {
@@ -231,8 +229,8 @@ impl Case<'_> {
             }
         }
         let window = control_plane.window(self.opt_in.window());
-        let newest = self.facts.etcd.as_ref().and_then(|etcd| self.pairs(etcd).pop());
-        let in_vain = match newest.filter(|_| renewal == Renewal::Secret) {
+        let etcd = self.facts.etcd.as_ref().filter(|_| renewal == Renewal::Secret);
+        let in_vain = match etcd.and_then(|etcd| self.pairs(etcd).pop()) {
             // A replacement has the Secret's pair, however old the one is that this machine was born with; and a
             // machine that was made since the Secret has that pair has it, too.
             Some(pair) => {

@@ -10,13 +10,8 @@ use crate::memory::Published;
 
 impl Case<'_> {
     /// Sets the control plane's days where nobody did, or takes back ours (C0, C5, C11). With days KCP acts on
-    /// its own dates as well, so not where one is due and ours is only being `written`.
-    pub(super) fn days(
-        &self,
-        control_plane: &ControlPlane,
-        written: &[String],
-        decision: &mut Decision,
-    ) {
+    /// its own dates as well, so not where one is due and ours is only being written by this decision.
+    pub(super) fn days(&self, control_plane: &ControlPlane, decision: &mut Decision) {
         let OptIn::Full(wanted) = *self.opt_in else { return };
         let living = || control_plane.living();
         for machine in self.born_due_by_kcp(control_plane) {
@@ -52,7 +47,12 @@ impl Case<'_> {
                 is_bare.then_some((machine, own))
             })
         };
-        if bare().any(|(machine, _)| written.contains(&machine.name)) {
+        let is_written = |name: &str| {
+            decision.actions.iter().any(|planned| {
+                matches!(&planned.action, Action::Annotate { machine, .. } if machine == name)
+            })
+        };
+        if bare().any(|(machine, _)| is_written(&machine.name)) {
             decision.is_near = true;
             return;
         }
