@@ -1,10 +1,13 @@
 //! Each rule, on clusters that differ from a quiet one in one thing.
 
+mod beginning;
 mod client_pair;
 mod control_plane;
+mod days;
 mod etcd;
 mod opt_in;
 mod properties;
+mod rolled_for;
 mod rollout;
 
 use expiryd_api::Status;
@@ -162,4 +165,10 @@ fn a_quiet_cluster_is_left_alone() {
         let decision = decided(&facts);
         assert_eq!((actions(&decision), findings(&decision)), (vec![], vec![]));
     }
+}
+
+/// The agent of the first machine says that it ends so many days from now.
+fn says(facts: &mut Facts, days: i64) {
+    let expiry = Expiry { not_after: day(days), path: Some(APISERVER.to_owned()) };
+    first_report(facts).machine_rollout = Some(expiry);
 }

@@ -1,4 +1,4 @@
-//! The dates of the control plane's Machines (C0 to C11).
+//! The dates of the control plane's Machines (C1 to C11).
 
 use super::*;
 
@@ -12,16 +12,6 @@ fn with_report(change: impl FnOnce(&mut Report)) -> Facts {
     let mut facts = stacked();
     change(first_report(&mut facts));
     facts
-}
-
-fn says(facts: &mut Facts, days: i64) {
-    let expiry = Expiry { not_after: day(days), path: Some(APISERVER.to_owned()) };
-    first_report(facts).machine_rollout = Some(expiry);
-}
-
-/// What the first machine of the control plane was rolled for.
-fn rolled_for(not_after: Timestamp, at: Timestamp) -> RolledFor {
-    RolledFor { path: APISERVER.to_owned(), not_after, at, machine: "cp-1".to_owned() }
 }
 
 #[test]
@@ -39,84 +29,6 @@ fn g6_a_certificate_of_the_control_plane_that_has_ended_is_told() {
     let decision = decided(&facts);
     assert_eq!(findings(&decision), ["cp-1: expired"]);
     assert!(actions(&decision).contains(&annotate("cp-1", ok(-1))));
-}
-
-#[test]
-fn c0_the_days_are_set_once_every_machine_has_a_date() {
-    let mut facts = stacked();
-    (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (None, None);
-    assert_eq!(actions(&decided(&facts)), [Action::SetDays(Some(7))]);
-    first(&mut facts).own = None;
-    first(&mut facts).published = Published::Nothing;
-    assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(100))]);
-    // A date of KCP's own that is not due does not wait for ours, and one that is does.
-    first(&mut facts).own = Some(day(90));
-    assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(100)), Action::SetDays(Some(7))]);
-    first(&mut facts).own = Some(day(-5));
-    let decision = decided(&facts);
-    assert_eq!((actions(&decision), decision.is_near), (vec![annotate("cp-1", ok(100))], true));
-    first(&mut facts).published = Published::Ours(ok(100));
-    control_plane(&mut facts).topology_owned = true;
-    let decision = decided(&facts);
-    assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["days-owned".to_owned()]));
-}
-
-#[test]
-fn c0_a_date_of_kcps_own_that_is_due_and_that_no_agent_confirms_has_no_days_set_before_it_is_urgent()
- {
-    let silent = |own| {
-        let mut facts = stacked();
-        (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (None, None);
-        *first(&mut facts) = ControlPlaneMachine {
-            born: day(-365 + own),
-            own: Some(day(own)),
-            published: Published::Nothing,
-            report: NodeReport::NoAgent,
-            ..machine("cp-1")
-        };
-        let decision = decided(&facts);
-        (actions(&decision), findings(&decision))
-    };
-    let says = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-    // A renewal in place leaves it as it was, also in the past.
-    assert_eq!(silent(-20), (vec![], says(&["own-date-unconfirmed", "cp-1: no-agent"])));
-    assert_eq!(silent(5), (vec![], says(&["own-date-unconfirmed", "cp-1: no-agent"])));
-    assert_eq!(silent(2), (vec![Action::SetDays(Some(7))], says(&["cp-1: no-agent"])));
-    assert_eq!(silent(90), (vec![Action::SetDays(Some(7))], says(&["cp-1: no-agent"])));
-}
-
-#[test]
-fn c0_one_that_nobody_confirms_does_not_cost_the_others_their_certificates() {
-    let mut facts = stacked();
-    (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (None, None);
-    (first(&mut facts).own, first(&mut facts).published) = (Some(day(-20)), Published::Nothing);
-    first(&mut facts).report = NodeReport::NoAgent;
-    for machine in &mut control_plane(&mut facts).machines[1..] {
-        machine.published = Published::Ours(ok(1));
-        machine.report = NodeReport::Of(report(1));
-    }
-    assert!(actions(&decided(&facts)).contains(&Action::SetDays(Some(7))));
-}
-
-#[test]
-fn c0_a_degraded_report_confirms_no_date_of_kcps_own() {
-    let mut facts = stacked();
-    (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (None, None);
-    let record = Record { date: day(5), degraded: true };
-    (first(&mut facts).own, first(&mut facts).published) = (Some(day(5)), Published::Ours(record));
-    first_report(&mut facts).status = Status::Degraded;
-    let decision = decided(&facts);
-    assert_eq!(actions(&decision), []);
-    assert_eq!(findings(&decision), ["own-date-unconfirmed"]);
-}
-
-#[test]
-fn c0_days_of_somebody_else_are_kept_and_ours_follow() {
-    let mut facts = stacked();
-    facts.cluster.opt_in = Some("14d".to_owned());
-    assert_eq!(actions(&decided(&facts)), [Action::SetDays(Some(14))]);
-    control_plane(&mut facts).our_days = None;
-    assert_eq!(actions(&decided(&facts)), []);
 }
 
 #[test]
@@ -277,119 +189,6 @@ fn c4_a_degraded_report_with_the_same_date_does_not_give_leave_to_the_next() {
 }
 
 #[test]
-fn c5_a_machine_that_was_born_due_carries_nothing_and_where_kcp_says_so_our_days_are_taken_back() {
-    let mut facts = stacked();
-    first(&mut facts).born = day(-1);
-    says(&mut facts, 6);
-    first(&mut facts).published = Published::Nothing;
-    // What its agent says takes nobody else's protection.
-    let decision = decided(&facts);
-    assert_eq!(actions(&decision), []);
-    assert_eq!(findings(&decision), ["cp-1: born-due"]);
-    first(&mut facts).own = Some(day(6));
-    for report in [NodeReport::Unreachable, first(&mut facts).report.clone()] {
-        first(&mut facts).report = report;
-        let decision = decided(&facts);
-        assert_eq!(actions(&decision), [Action::SetDays(None)]);
-        assert!(findings(&decision).contains(&"cp-1: born-due".to_owned()));
-    }
-    // A person's date hides KCP's own.
-    first(&mut facts).published = Published::Foreign(Some(day(300)));
-    assert_eq!(actions(&decided(&facts)), []);
-    first(&mut facts).published = Published::Nothing;
-    says(&mut facts, 6);
-    // In mid-rollout, too: it would never be over.
-    control_plane(&mut facts).progress.moving = true;
-    assert_eq!(actions(&decided(&facts)), [Action::SetDays(None)]);
-    control_plane(&mut facts).progress.moving = false;
-    // With a day more to live than the window and a day, it is not.
-    (first(&mut facts).born, first(&mut facts).own) = (hours(-1), None);
-    says(&mut facts, 9);
-    assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(9))]);
-}
-
-#[test]
-fn c6_what_it_is_rolled_for_is_written_down_before_it_is_due() {
-    let mut facts = stacked();
-    says(&mut facts, 7);
-    let entry = rolled_for(day(7), NOW);
-    assert_eq!(
-        actions(&decided(&facts)),
-        [Action::RecordRolledFor(vec![entry.clone()]), annotate("cp-1", ok(7))]
-    );
-    // Once is enough.
-    first(&mut facts).published = Published::Ours(ok(7));
-    control_plane(&mut facts).rolled_for = vec![entry];
-    assert_eq!(actions(&decided(&facts)), []);
-}
-
-#[test]
-fn c6_what_is_written_down_has_bounds_that_one_machine_cannot_fill() {
-    let mut facts = stacked();
-    let of_another = RolledFor { machine: "cp-2".to_owned(), ..rolled_for(day(3), day(-9)) };
-    control_plane(&mut facts).rolled_for = vec![of_another.clone()];
-    for n in 0..80 {
-        let path = Some(format!("/{n}"));
-        first_report(&mut facts).machine_rollout = Some(Expiry { not_after: day(7), path });
-        for action in actions(&decided(&facts)) {
-            if let Action::RecordRolledFor(entries) = action {
-                control_plane(&mut facts).rolled_for = entries;
-            }
-        }
-    }
-    let entries = &control_plane(&mut facts).rolled_for;
-    assert_eq!((entries.len(), &entries[0], &*entries[8].path), (9, &of_another, "/79"));
-}
-
-#[test]
-fn c6_certificates_of_a_month_are_renewed_by_a_rollout() {
-    let mut facts = stacked();
-    control_plane(&mut facts).lifetime_days = Some(30);
-    control_plane(&mut facts).rolled_for = vec![rolled_for(day(7), hours(-2))];
-    first(&mut facts).born = hours(-1);
-    first(&mut facts).published = Published::Nothing;
-    says(&mut facts, 30);
-    assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(30))]);
-}
-
-#[test]
-fn c6_what_is_written_down_takes_the_place_of_what_is_too_old_to_matter() {
-    let mut facts = stacked();
-    says(&mut facts, 7);
-    let old = rolled_for(day(-890), day(-900));
-    control_plane(&mut facts).rolled_for = vec![old];
-    let new = rolled_for(day(7), NOW);
-    assert_eq!(actions(&decided(&facts))[0], Action::RecordRolledFor(vec![new]));
-}
-
-#[test]
-fn c6_a_machine_that_was_rolled_for_a_certificate_and_has_it_still_is_not_rolled_again() {
-    let mut facts = stacked();
-    first(&mut facts).born = day(-40);
-    says(&mut facts, 7);
-    let mut entry = rolled_for(day(7), day(-41));
-    control_plane(&mut facts).rolled_for = vec![entry.clone()];
-    let decision = decided(&facts);
-    assert_eq!(actions(&decision), [unannotate("cp-1")]);
-    assert_eq!(findings(&decision), ["cp-1: not-renewed"]);
-    // A person has seen to it.
-    facts.cluster.acknowledged = Some(entry.id());
-    assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(7))]);
-    // An older machine is the one to be rolled.
-    facts.cluster.acknowledged = None;
-    entry.at = day(-39);
-    control_plane(&mut facts).rolled_for = vec![entry.clone()];
-    assert_eq!(actions(&decided(&facts)), [annotate("cp-1", ok(7))]);
-    // One that ends so much later that it was worth a rollout is another matter.
-    (entry.at, entry.not_after) = (day(-41), day(-23));
-    control_plane(&mut facts).rolled_for = vec![entry.clone()];
-    assert_eq!(actions(&decided(&facts)), [unannotate("cp-1")]);
-    entry.not_after = day(-24);
-    control_plane(&mut facts).rolled_for = vec![entry];
-    assert!(actions(&decided(&facts)).contains(&annotate("cp-1", ok(7))));
-}
-
-#[test]
 fn c7_a_report_from_the_future_may_bring_a_date_forward_and_no_more() {
     let from_the_future = |days| {
         let mut facts = with_report(|report| report.observed_at = hours(2));
@@ -512,21 +311,4 @@ fn the_end_of_a_ca_within_the_life_of_a_leaf_is_told() {
     };
     assert!(!ends(Some(366), Some(3_650)) && !ends(None, None));
     assert!(ends(Some(365), Some(3_650)) && ends(Some(3_650), Some(365)));
-}
-
-#[test]
-fn c6_a_date_that_moves_with_the_clock_is_written_down_once() {
-    let mut facts = stacked();
-    first_report(&mut facts).machine_rollout.as_mut().unwrap().not_after = day(7);
-    let entry = rolled_for(day(5), day(-2));
-    control_plane(&mut facts).rolled_for = vec![entry.clone()];
-    let decision = decided(&facts);
-    let is_record = |action: &Action| matches!(action, Action::RecordRolledFor(_));
-    assert!(!actions(&decision).iter().any(is_record), "{decision:?}");
-    assert!(!decision.is_followed_up());
-    // Born after it, it was rolled in vain.
-    first(&mut facts).born = day(-1);
-    assert!(findings(&decided(&facts)).contains(&"cp-1: not-renewed".to_owned()));
-    first_report(&mut facts).machine_rollout.as_mut().unwrap().not_after = day(36);
-    assert!(!findings(&decided(&facts)).contains(&"cp-1: not-renewed".to_owned()));
 }

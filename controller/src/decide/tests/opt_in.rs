@@ -31,24 +31,6 @@ fn days_are_no_more_than_half_of_a_lifetime() {
 }
 
 #[test]
-fn days_that_would_have_it_rolled_for_ever_are_taken_back_in_mid_rollout_too() {
-    let with = |set: i64, opt_in: Option<&str>| {
-        let mut facts = stacked();
-        facts.cluster.opt_in = opt_in.map(str::to_owned);
-        let control_plane = control_plane(&mut facts);
-        control_plane.lifetime_days = Some(100);
-        (control_plane.days, control_plane.our_days) = (Some(set), Some(set));
-        control_plane.progress.moving = true;
-        actions(&decided(&facts))
-    };
-    assert_eq!(with(60, Some("60d")), [Action::SetDays(None)]);
-    assert_eq!(with(60, None), [Action::SetDays(None)]);
-    // Those that are good stay, whatever somebody typed.
-    assert_eq!(with(7, Some("700d")), []);
-    assert_eq!(with(7, None), []);
-}
-
-#[test]
 fn where_nobody_is_heard_days_are_no_more_than_half_of_a_year_or_what_was_found_good_before() {
     let mut facts = stacked();
     for machine in &mut control_plane(&mut facts).machines {
