@@ -115,8 +115,7 @@ fn a_source_that_its_owner_links_to_elsewhere_is_a_problem_and_ends_nothing() {
     let mut agent = Agent::start(&host, config);
     agent.report_when("the source", |r| r["earliest"]["path"] == "/home/user/link.pem");
     for place in ["/opt/b/real.pem", "/opt/a/real.pem", "/opt/b/real.pem"] {
-        host.remove("home/user/link.pem");
-        host.link("home/user/link.pem", place);
+        host.replace_link("home/user/link.pem", place);
         let lost = place.contains("/b/");
         let report = agent.report_when(place, |report| {
             (report["status"] == if lost { "degraded" } else { "ok" })

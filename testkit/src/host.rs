@@ -129,6 +129,13 @@ impl Host {
         symlink(target, path).unwrap();
     }
 
+    /// Puts a link in the place of another in one step: nobody sees the place empty.
+    pub fn replace_link(&self, path: &str, target: &str) {
+        let new = format!("{path}.new");
+        self.link(&new, target);
+        fs::rename(self.path(&new), self.path(path)).unwrap();
+    }
+
     pub fn remove(&self, path: &str) {
         fs::remove_file(self.path(path)).unwrap();
     }
