@@ -93,15 +93,16 @@ impl Decision {
             | Action::Mark { .. }
             | Action::Unmark { .. }
             | Action::Nudge { .. }
-            | Action::TakeBackNudge
-            | Action::RefreshSecret
-            | Action::RestartEtcdController => true,
+            | Action::TakeBackNudge => true,
             Action::Annotate { .. }
             | Action::Unannotate { .. }
             | Action::SetDays(_)
             | Action::RecordRolledFor(_)
             | Action::RecordPairs(_)
             | Action::SkipHealthChecks(_)
+            // Others do these, and not at once.
+            | Action::RefreshSecret
+            | Action::RestartEtcdController
             | Action::FinishUpgrade => false,
         })
     }

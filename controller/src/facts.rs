@@ -240,6 +240,8 @@ pub struct EtcdController {
     pub may_restart: bool,
     /// When we restarted it last.
     pub restarted_at: Option<Timestamp>,
+    /// A pod is there and its container does not run, or not yet: it holds no pair.
+    pub starting: bool,
 }
 
 /// A Machine of etcd.

@@ -23,7 +23,7 @@ use thiserror::Error;
 
 pub use self::clusters::{ClusterKey, Scope};
 pub use self::secret::ClusterSecret;
-pub use self::told::Told;
+pub use self::told::{Told, has_conditions};
 use self::workload::Workload;
 pub use self::workload::cluster_uid;
 use crate::facts::{Cluster, Facts};
@@ -233,9 +233,14 @@ impl Reading<'_> {
         kind: &ApiResource,
         label: &str,
     ) -> Result<Vec<DynamicObject>, ObserveError> {
-        let selector = format!("{CLUSTER_NAME}={}{label}", self.key.name);
-        let list = self.api(kind).list(&ListParams::default().labels(&selector)).await;
+        let selector = ListParams::default().labels(&self.selector(label));
+        let list = self.api(kind).list(&selector).await;
         Ok(self.said(what, list)?.items)
+    }
+
+    /// What belongs to the cluster, and has this label besides.
+    fn selector(&self, label: &str) -> String {
+        format!("{CLUSTER_NAME}={}{label}", self.key.name)
     }
 
     fn said<T>(&self, what: &'static str, said: kube::Result<T>) -> Result<T, ObserveError> {

@@ -14,15 +14,10 @@ use crate::condition::{CONDITION, Condition, camel};
 use crate::decide::Planned;
 use crate::memory::CERTIFICATES_RENEWED;
 use crate::objects::why;
-use crate::observe::{ClusterKey, Told};
+use crate::observe::{ClusterKey, Told, has_conditions};
 
 /// Bytes of an Event's note that the API server takes (`events.k8s.io/v1`, Event.note).
 const NOTE: usize = 1_024;
-
-/// Whether a Cluster of this kind has conditions as Kubernetes has them, with a reason and a list by type.
-fn has_conditions(kind: &ApiResource) -> bool {
-    kind.version != "v1beta1"
-}
 
 /// Writes the condition, and Events.
 #[derive(Clone)]

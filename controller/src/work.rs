@@ -336,8 +336,8 @@ impl Next {
             Ok(Look::Conflict) => doubled(AT_ONCE),
             Ok(Look::Busy) => BUSY.min(period),
             Ok(Look::Near) => NEAR.min(period),
-            // Spread, so that a fleet that was started at once is not looked at once.
-            Ok(Look::Usual) => period.mul_f64(0.9 + 0.2 * fastrand::f64()),
+            // Spread, so that a fleet that was started at once is not looked at once; never later than promised.
+            Ok(Look::Usual) => period.mul_f64(0.9 + 0.1 * fastrand::f64()),
             Err(_) => doubled(BACKOFF),
         };
         self.failures = if failed { self.failures.saturating_add(1) } else { 0 };

@@ -68,7 +68,7 @@ impl Prod {
     }
 }
 
-fn machine(address: &str) -> Value {
+pub(crate) fn machine(address: &str) -> Value {
     json!({
         "metadata": {
             "labels": {

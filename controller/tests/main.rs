@@ -6,6 +6,7 @@ mod bounds;
 mod control_plane;
 mod endpoint;
 mod etcd;
+mod etcd_rollout;
 mod faults;
 mod install;
 mod leader;

@@ -44,8 +44,10 @@ func decide(r report, now time.Time) string {
 	case r.Status == "degraded" && r.MachineRollout != nil:
 		// Something could not be read, so the date may be too late: it only ever brings one forward.
 		return "set if earlier " + r.MachineRollout.NotAfter.UTC().Format(time.RFC3339)
-	case r.Status == "ok" || r.Status == "none":
+	case r.Status == "ok":
 		return "remove"
+	case r.Status == "none":
+		return "leave: the machine takes itself for a worker; see to it"
 	default:
 		return "leave: the machine has no dates"
 	}

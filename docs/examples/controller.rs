@@ -43,7 +43,8 @@ fn decide(report: &Value, now: Timestamp) -> Decision {
     match (report["status"].as_str(), rollout) {
         (Some("ok"), Some(date)) => Decision::Set(date.to_owned()),
         (Some("degraded"), Some(date)) => Decision::SetIfEarlier(date.to_owned()),
-        (Some("ok" | "none"), None) => Decision::Remove,
+        (Some("ok"), None) => Decision::Remove,
+        (Some("none"), _) => Decision::Leave("the machine takes itself for a worker; see to it"),
         _ => Decision::Leave("the machine has no dates"),
     }
 }

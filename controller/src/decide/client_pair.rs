@@ -3,7 +3,7 @@
 
 use expiryd_api::Timestamp;
 
-use super::{Action, Case, Decision, Guard, Reason, after, before};
+use super::{Action, Case, Decision, Guard, OptIn, Reason, after, before};
 use crate::facts::EtcdCluster;
 use crate::memory::ClientPair;
 use crate::parameters::DAY;
@@ -35,6 +35,13 @@ pub fn held_until(
         _ => true,
     });
     had.map(|(pair, _)| pair.not_after).min()
+}
+
+/// Whether somebody puts an old pair back into the Secret again and again, as a backup or a pipeline would: one that
+/// is made anew does not stay there.
+pub(super) fn is_put_back(pairs: &[ClientPair]) -> bool {
+    let newest = pairs.last().map(|newest| &newest.sha256);
+    pairs.iter().filter(|pair| Some(&pair.sha256) == newest).count() > 2
 }
 
 impl Case<'_> {
@@ -84,8 +91,10 @@ impl Case<'_> {
         // Then its health checks remove nobody who is well, and are to be done: they alone replace members that fail.
         // Also where the Secret has a later pair by now, if the one that it holds is good for long.
         let reliable = held.is_some_and(|held| held > near || Some(held) == newest);
-        if !self.opt_in.is_full() {
-            if stale.is_some() {
+        // What cannot be followed changes nothing, where this was done before.
+        let slipped = *self.opt_in == OptIn::Invalid && !etcd.pairs.is_empty();
+        if !self.opt_in.is_full() && !slipped {
+            if stale.is_some() && !etcd.controller.starting {
                 decision.find(Guard::StalePair);
             } else if etcd.skipped_health_checks && reliable {
                 decision.act(Action::SkipHealthChecks(false), Reason::Withdrawn);
@@ -95,8 +104,15 @@ impl Case<'_> {
         if etcd.secret.is_none() {
             decision.find(Guard::SecretUnread);
         }
+        if is_put_back(&pairs) {
+            decision.find(Guard::SecretPutBack);
+        }
         if pairs != etcd.pairs {
             decision.act(Action::RecordPairs(pairs), Reason::PairChanged);
+        }
+        if etcd.controller.starting {
+            // It holds no pair yet, and takes the newest.
+            return;
         }
         // Without the right to restart it a window before the end: people have had a lead's time by then, and we may be
         // away for a window. With it once no restart has worked: one that is refused, or waits for marks of another
@@ -127,6 +143,7 @@ impl Case<'_> {
             decision.find(Guard::StalePair);
         } else {
             decision.act(Action::RestartEtcdController, Reason::StalePair);
+            decision.is_near = true;
         }
     }
 }

@@ -92,7 +92,11 @@ impl Case<'_> {
                         writes.push(Planned { action, reason: Reason::DateChanged });
                     }
                 }
-                Wanted::AsItIs => {}
+                Wanted::AsItIs => {
+                    let carried = machine.published.ours();
+                    decision.is_near |=
+                        carried.is_some_and(|ours| self.is_due(control_plane, ours.date, DAY));
+                }
                 Wanted::HandsOff(guard) => decision.find_of(&machine.name, guard),
                 Wanted::Nothing(guard) => {
                     decision.find_of(&machine.name, guard);
@@ -111,7 +115,7 @@ impl Case<'_> {
     }
 
     /// Whether a date is in the control plane's window, or will be so soon.
-    fn is_due(&self, control_plane: &ControlPlane, date: Timestamp, ahead: i64) -> bool {
+    pub(super) fn is_due(&self, control_plane: &ControlPlane, date: Timestamp, ahead: i64) -> bool {
         before(date, control_plane.window(self.opt_in.window()).saturating_add(ahead)) <= self.now
     }
 

@@ -3,10 +3,11 @@
 
 use expiryd_api::Timestamp;
 
-use super::opt_in::most;
+use super::opt_in::most_of_control_plane;
 use super::{Action, Case, Decision, Guard, OptIn, Reason, before};
 use crate::facts::{ControlPlane, ControlPlaneMachine};
 use crate::memory::Published;
+use crate::parameters::DAY;
 
 impl Case<'_> {
     /// Sets the control plane's days where nobody did, or takes back ours (C0, C5, C11). With days KCP acts on
@@ -14,7 +15,9 @@ impl Case<'_> {
     pub(super) fn days(&self, control_plane: &ControlPlane, decision: &mut Decision) {
         let OptIn::Full(wanted) = *self.opt_in else { return };
         let living = || control_plane.living();
-        for machine in self.born_due_by_kcp(control_plane) {
+        let due_for_ever =
+            self.born_due_by_kcp(control_plane).chain(self.due_by_template(control_plane));
+        for machine in due_for_ever {
             decision.find_of(&machine.name, Guard::BornDue);
         }
         if self.rolls_for_ever(control_plane) {
@@ -58,13 +61,19 @@ impl Case<'_> {
         }
         let first = ours().chain(bare().map(|(_, own)| own)).min();
         let is_unconfirmed = |own: Timestamp| own <= self.now || !self.is_urgent(own);
+        // One machine too many is less than all that others say, one that is about to end, or that a person wants
+        // replaced.
+        let is_urgent = |machine: &ControlPlaneMachine| match machine.published {
+            Published::Foreign(date) => date.is_some_and(|date| self.is_urgent(date)),
+            Published::Ours(record) if self.is_urgent(record.date) => true,
+            _ => false,
+        };
+        let ends = || bare().any(|(_, own)| own > self.now && self.is_urgent(own));
         if first
             .is_some_and(|date| is_due(&date) && !self.is_urgent(date) && self.etcd_comes_first())
         {
             decision.find(Guard::EtcdFirst);
-        } else if bare().any(|(_, own)| is_unconfirmed(own))
-            // One machine too many is less than all that others say.
-            && !ours().any(|date| self.is_urgent(date))
+        } else if bare().any(|(_, own)| is_unconfirmed(own)) && !ends() && !living().any(is_urgent)
         {
             decision.find(Guard::OwnDateUnconfirmed);
         } else if control_plane.topology_owned {
@@ -89,10 +98,24 @@ impl Case<'_> {
         })
     }
 
+    /// Machines whose date comes from the template and is about to be due: each replacement has the same.
+    fn due_by_template<'a>(
+        &self,
+        control_plane: &'a ControlPlane,
+    ) -> impl Iterator<Item = &'a ControlPlaneMachine> {
+        let case = *self;
+        let from_template = control_plane.living().filter(|_| control_plane.template_has_key);
+        from_template.filter(move |machine| match machine.published {
+            Published::Foreign(Some(date)) => case.is_due(control_plane, date, DAY),
+            _ => false,
+        })
+    }
+
     /// Whether the control plane would be rolled for ever.
     fn rolls_for_ever(&self, control_plane: &ControlPlane) -> bool {
-        control_plane.days.is_some_and(|days| days > most(self.facts))
+        control_plane.days.is_some_and(|days| days > most_of_control_plane(self.facts))
             || self.born_due_by_kcp(control_plane).next().is_some()
+            || self.due_by_template(control_plane).next().is_some()
     }
 
     /// Takes back days of ours with which the control plane would be rolled for ever, in mid-rollout, too: it would

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use expiryd_api::Timestamp;
 
+use super::client_pair::is_put_back;
 use super::date::{Movement, moved};
 use super::{Action, Case, Decision, Guard, Reason, Start, after, before};
 use crate::facts::{
@@ -40,6 +41,10 @@ impl Case<'_> {
     pub(super) fn etcd_dates(&self, decision: &mut Decision) {
         let Some(etcd) = &self.facts.etcd else { return };
         if !self.opt_in.is_full() {
+            for machine in etcd.machines.iter().filter(|m| m.published.last().is_some()) {
+                let machine = machine.name.clone();
+                decision.act(Action::Unannotate { machine }, Reason::Withdrawn);
+            }
             return;
         }
         for machine in etcd.owned().filter(|machine| !machine.deleting) {
@@ -132,7 +137,8 @@ impl Case<'_> {
             let living = etcd.owned().filter(|machine| !machine.deleting);
             living.filter_map(|machine| Some((machine, self.date(machine)?)))
         };
-        let secret = etcd.client_pair_ends();
+        // A rollout would be for nothing, and for nothing again.
+        let secret = etcd.client_pair_ends().filter(|_| !is_put_back(&self.pairs(etcd)));
         let start = |date: Timestamp, cause| (self.start(date, self.opt_in.window()), cause);
         let counted = || dates().filter(|(machine, date)| !self.is_left_out(machine, *date));
         let from = counted().map(|(machine, date)| self.start_of(machine, date)).min();

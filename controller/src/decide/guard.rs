@@ -58,6 +58,8 @@ closed_list! {
         BornDue = "born-due",
         /// C6: it was rolled for this certificate, and still has it.
         NotRenewed = "not-renewed",
+        /// E: somebody puts an old client pair back into the Secret again and again.
+        SecretPutBack = "secret-put-back",
         /// C7: the report is from the future, or its date is none that a certificate has.
         Implausible = "implausible",
         /// C8: a date moves no later while the control plane is rolled.
@@ -146,6 +148,10 @@ impl Guard {
             Self::NotRenewed => {
                 "it was rolled for this certificate and has it still; see to it, then acknowledge"
             }
+            Self::SecretPutBack => {
+                "an old client pair is put back into the Secret again and again, as by a backup or a pipeline; stop \
+                 that, or no new one stays"
+            }
             Self::Implausible => {
                 "the report is from the future, or its date is none of a certificate"
             }
@@ -218,6 +224,7 @@ impl Guard {
             | Self::DaysOwned
             | Self::BornDue
             | Self::NotRenewed
+            | Self::SecretPutBack
             | Self::OverriddenByNoDate
             | Self::EtcdUnmanaged
             | Self::SecretUnread

@@ -22,7 +22,9 @@ impl OptIn {
     pub fn of(facts: &Facts) -> Self {
         let text = facts.cluster.opt_in.as_deref().map(str::trim);
         match text {
-            None | Some("" | "false") => {
+            // Who says no gets nothing, whoever else set the control plane's days.
+            Some("false") => Self::No,
+            None | Some("") => {
                 let Some(control_plane) = &facts.control_plane else { return Self::No };
                 let others =
                     control_plane.days.filter(|days| Some(*days) != control_plane.our_days);
@@ -58,9 +60,17 @@ impl OptIn {
     }
 }
 
-/// The most days that can be asked for: half of what a certificate lives. Where nobody is heard who tells how long
-/// that is, what kubeadm and etcdadm give, or what was found good before, when somebody was, by us or by who set it.
-pub(super) fn most(facts: &Facts) -> i64 {
+/// The most days that can be asked for: half of what any certificate lives. Those of etcd and its client pair live a
+/// year, however long the control plane's do: with more days they would be due when they are made.
+fn most(facts: &Facts) -> i64 {
+    let most = most_of_control_plane(facts);
+    if facts.etcd.is_some() { most.min(USUAL_LIFETIME / 2) } else { most }
+}
+
+/// The most days that a control plane can have: half of what a certificate of it lives. Where nobody is heard who
+/// tells how long that is, what kubeadm gives, or what was found good before, when somebody was, by us or by who set
+/// it.
+pub(super) fn most_of_control_plane(facts: &Facts) -> i64 {
     let days = facts.control_plane.as_ref().and_then(|control_plane| control_plane.days);
     let unheard = || (USUAL_LIFETIME / 2).max(days.unwrap_or(0));
     facts.lifetime_days().map_or_else(unheard, |days| days / 2)

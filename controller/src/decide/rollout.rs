@@ -2,6 +2,7 @@
 
 use expiryd_api::Timestamp;
 
+use super::client_pair::is_put_back;
 use super::etcd::{has_endpoints_of, is_quiet};
 use super::{Action, Case, Decision, Guard, Reason, Start, after, before};
 use crate::facts::{ControlPlane, EtcdCluster, EtcdMachine};
@@ -57,7 +58,10 @@ impl Case<'_> {
         }
         if !held {
             let newest = etcd.client_pair_ends();
-            if newest.is_some_and(|newest| newest <= enough) {
+            if is_put_back(&self.pairs(etcd)) {
+                // Whatever it takes or makes is not what it finds the next time.
+                decision.find(Guard::StalePair);
+            } else if newest.is_some_and(|newest| newest <= enough) {
                 // After a restart it would hold the same one.
                 refresh(etcd, Reason::EtcdDue, decision);
             } else if etcd.controller.may_restart {
@@ -118,7 +122,7 @@ impl Case<'_> {
             // What was closed in the future was closed by another clock.
             closed > self.ago(self.parameters.cool) && closed <= self.within(self.parameters.skew)
         });
-        if !is_quiet(etcd, control_plane) {
+        if !is_quiet(etcd, control_plane) || etcd.controller.starting {
             Some(if start.deadline <= self.now { Guard::Expired } else { Guard::NotQuiet })
         } else if etcd.replicas == 1 && !etcd.allow_single {
             Some(Guard::SingleEtcd)
@@ -304,5 +308,6 @@ fn refresh(etcd: &EtcdCluster, reason: Reason, decision: &mut Decision) {
         decision.find(Guard::SecretNotRefreshed);
     } else {
         decision.act(Action::RefreshSecret, reason);
+        decision.is_near = true;
     }
 }

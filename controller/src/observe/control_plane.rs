@@ -3,7 +3,7 @@
 use expiryd_api::Timestamp;
 use expiryd_api::annotation::MACHINE_EXPIRY;
 use kube::ResourceExt;
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, ListParams};
 
 use super::workload::Workload;
 use super::{Gathered, ObserveError, Reading, Target, born};
@@ -78,9 +78,12 @@ impl Reading<'_> {
     /// KCP's own dates, by the KubeadmConfigs that they are on.
     async fn own_dates(&self) -> Result<Vec<(String, Timestamp)>, ObserveError> {
         let Some(kind) = &self.observer.kinds.kubeadm_config else { return Ok(Vec::new()) };
-        let configs = self.labelled("the KubeadmConfigs", kind, "").await?;
+        // Without their content: a worker's may hold megabytes of files.
+        let selector = ListParams::default().labels(&self.selector(""));
+        let configs = self.api(kind).list_metadata(&selector).await;
+        let configs = self.said("the KubeadmConfigs", configs)?;
         let dated = configs.iter().filter_map(|config| {
-            let date = Timestamp::parse(annotation(config, MACHINE_EXPIRY)?).ok()?;
+            let date = Timestamp::parse(config.annotations().get(MACHINE_EXPIRY)?).ok()?;
             Some((config.name_any(), date))
         });
         Ok(dated.collect())

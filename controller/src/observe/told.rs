@@ -8,6 +8,11 @@ use serde_json::Value;
 use crate::condition::{CONDITION, Condition};
 use crate::memory::CERTIFICATES_RENEWED;
 
+/// Whether a Cluster of this kind has conditions as Kubernetes has them, with a reason and a list by type.
+pub fn has_conditions(kind: &ApiResource) -> bool {
+    kind.version != "v1beta1"
+}
+
 /// What the Cluster says already, and where it can be told something else.
 #[derive(Debug, Clone)]
 pub struct Told {
@@ -33,7 +38,7 @@ impl Told {
             ..ObjectReference::default()
         };
         let text = object.annotations().get(CERTIFICATES_RENEWED);
-        let annotated = || serde_json::from_str(text?).ok();
+        let annotated = || -> Option<Condition> { serde_json::from_str(text?).ok() };
         let conditions = object.data.pointer("/status/conditions").and_then(Value::as_array);
         let ours = conditions.into_iter().flatten().find(|one| one["type"] == CONDITION);
         let since = ours.and_then(|one| one["lastTransitionTime"].as_str()).map(str::to_owned);
@@ -41,8 +46,36 @@ impl Told {
         Self {
             object: reference,
             resource_version: object.resource_version().unwrap_or_default(),
-            condition: condition.or_else(annotated),
+            // Where there are conditions, what a version without them left behind tells nothing.
+            condition: condition.or_else(|| annotated().filter(|_| !has_conditions(kind))),
             since,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::api::GroupVersionKind;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_version_without_conditions_left_behind_is_not_taken_for_the_condition() {
+        let object: DynamicObject = serde_json::from_value(json!({
+            "metadata": {
+                "name": "one",
+                "annotations": {
+                    CERTIFICATES_RENEWED: r#"{"status": "True", "reason": "Renewed", "message": "all is well"}"#,
+                },
+            },
+        }))
+        .unwrap();
+        let told = |version| {
+            let kind = GroupVersionKind::gvk("cluster.x-k8s.io", version, "Cluster");
+            Told::read(&object, &ApiResource::from_gvk(&kind)).condition
+        };
+        assert!(told("v1beta1").is_some_and(|condition| condition.status == "True"));
+        assert_eq!(told("v1beta2"), None);
     }
 }

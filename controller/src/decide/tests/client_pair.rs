@@ -228,6 +228,50 @@ fn who_did_not_opt_in_is_told_and_nothing_is_written() {
 }
 
 #[test]
+fn an_opt_in_that_cannot_be_followed_leaves_those_protected_who_were() {
+    let mut facts = holding(6);
+    facts.cluster.opt_in = Some("7 days".to_owned());
+    assert_eq!(actions(&decided(&facts)), [Action::RestartEtcdController]);
+    // Who never was opted in is written nothing.
+    etcd(&mut facts).pairs.clear();
+    assert_eq!(actions(&decided(&facts)), []);
+}
+
+#[test]
+fn nothing_is_concluded_of_an_etcdadm_controller_that_does_not_run_yet() {
+    let mut facts = holding(1);
+    etcd(&mut facts).controller = EtcdController {
+        started_at: None,
+        may_restart: true,
+        restarted_at: Some(hours(-2)),
+        starting: true,
+    };
+    let decision = decided(&facts);
+    assert_eq!((actions(&decision), findings(&decision)), (vec![], vec![]));
+    // And nothing is begun with it.
+    for machine in &mut etcd(&mut facts).machines {
+        machine.published = Published::Ours(ok(5));
+        machine.report = Ok(Report { observed_at: hours(0), ..report(5) });
+        machine.served = Some(day(5));
+    }
+    let decision = decided(&facts);
+    assert_eq!((actions(&decision), findings(&decision)), (vec![], vec!["not-quiet".to_owned()]));
+}
+
+#[test]
+fn a_pair_that_is_put_back_again_and_again_is_told_and_has_nothing_rolled_or_made() {
+    let mut facts = external();
+    etcd(&mut facts).secret = Some(SecretPair { sha256: "old".to_owned(), not_after: hours(3) });
+    let old = |seen| ClientPair { not_after: hours(3), ..pair("old", 0, seen) };
+    etcd(&mut facts).pairs = vec![old(-300), pair("new", 360, -5), old(-4)];
+    assert_eq!(actions(&decided(&facts)), [Action::RefreshSecret], "once may be a restore");
+    etcd(&mut facts).pairs.extend([pair("newer", 362, -3), old(-2)]);
+    let decision = decided(&facts);
+    assert_eq!(actions(&decision), []);
+    assert_eq!(findings(&decision), ["secret-put-back"]);
+}
+
+#[test]
 fn the_health_checks_are_done_again_once_the_pair_that_it_holds_is_good_for_long() {
     let mut facts = holding(200);
     etcd(&mut facts).skipped_health_checks = true;

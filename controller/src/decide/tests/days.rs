@@ -60,6 +60,60 @@ fn c0_one_that_nobody_confirms_does_not_cost_the_others_their_certificates() {
 }
 
 #[test]
+fn c0_the_first_that_is_about_to_end_has_the_days_set_whatever_is_known_of_the_others() {
+    let silent = |own: [i64; 3]| {
+        let mut facts = stacked();
+        let control_plane = control_plane(&mut facts);
+        (control_plane.days, control_plane.our_days) = (None, None);
+        for (machine, own) in control_plane.machines.iter_mut().zip(own) {
+            machine.born = day(-365 + own);
+            machine.own = Some(day(own));
+            (machine.published, machine.report) = (Published::Nothing, NodeReport::NoAgent);
+        }
+        facts
+    };
+    let set = [Action::SetDays(Some(7))];
+    assert_eq!(actions(&decided(&silent([3, 5, 6]))), []);
+    assert_eq!(actions(&decided(&silent([2, 5, 6]))), set);
+    // One of a renewal in place, or one that has ended, does not hide another that is about to.
+    assert_eq!(actions(&decided(&silent([-20, 2, 6]))), set);
+    assert_eq!(actions(&decided(&silent([-20, -10, -1]))), []);
+    // A person wants one replaced.
+    let mut facts = silent([-20, 5, 300]);
+    control_plane(&mut facts).machines[2].published = Published::Foreign(Some(day(1)));
+    assert_eq!(actions(&decided(&facts)), set);
+}
+
+#[test]
+fn c5_a_date_in_the_template_that_is_due_would_have_it_rolled_for_ever() {
+    let mut facts = stacked();
+    let from_template = |facts: &mut Facts, date: i64| {
+        control_plane(facts).template_has_key = true;
+        for machine in &mut control_plane(facts).machines {
+            machine.published = Published::Foreign(Some(day(date)));
+        }
+    };
+    from_template(&mut facts, 9);
+    assert_eq!(actions(&decided(&facts)), []);
+    // A day before it is due.
+    from_template(&mut facts, 8);
+    let decision = decided(&facts);
+    assert_eq!(actions(&decision), [Action::SetDays(None)]);
+    assert!(findings(&decision).contains(&"cp-1: born-due".to_owned()));
+    // In mid-rollout, too, and where somebody opts out of it.
+    control_plane(&mut facts).progress.moving = true;
+    for opt_in in [Some("7d"), None] {
+        facts.cluster.opt_in = opt_in.map(str::to_owned);
+        assert_eq!(actions(&decided(&facts)), [Action::SetDays(None)]);
+    }
+    // None are set while it is there.
+    facts.cluster.opt_in = Some("7d".to_owned());
+    control_plane(&mut facts).progress.moving = false;
+    (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (None, None);
+    assert_eq!(actions(&decided(&facts)), []);
+}
+
+#[test]
 fn c0_a_degraded_report_confirms_no_date_of_kcps_own() {
     let mut facts = stacked();
     (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (None, None);

@@ -31,6 +31,29 @@ fn days_are_no_more_than_half_of_a_lifetime() {
 }
 
 #[test]
+fn with_an_etcd_of_its_own_days_are_no_more_than_half_of_the_year_that_its_certificates_live() {
+    let asked = |days: &str| {
+        let mut facts = external();
+        control_plane(&mut facts).lifetime_days = Some(1_000);
+        facts.cluster.opt_in = Some(days.to_owned());
+        OptIn::of(&facts)
+    };
+    assert_eq!([asked("182d"), asked("183d")], [OptIn::Full(182), OptIn::Invalid]);
+}
+
+#[test]
+fn who_says_no_gets_nothing_also_where_somebody_else_set_the_days() {
+    let mut facts = external();
+    (control_plane(&mut facts).days, control_plane(&mut facts).our_days) = (Some(30), None);
+    facts.cluster.opt_in = Some("false".to_owned());
+    let all = ["cp-1", "cp-2", "cp-3", "etcd-1", "etcd-2", "etcd-3"].map(unannotate);
+    assert_eq!(actions(&decided(&facts)), all);
+    // Who says nothing has the control plane's dates, and no longer etcd's.
+    facts.cluster.opt_in = None;
+    assert_eq!(actions(&decided(&facts)), all[3..]);
+}
+
+#[test]
 fn where_nobody_is_heard_days_are_no_more_than_half_of_a_year_or_what_was_found_good_before() {
     let mut facts = stacked();
     for machine in &mut control_plane(&mut facts).machines {
