@@ -33,6 +33,9 @@ pub struct Decision {
     pub actions: Vec<Planned>,
     /// Why more is not done.
     pub findings: Vec<Finding>,
+    /// When Cluster API rolls the first machine of the control plane, by the dates that they carry once all of this is
+    /// written; `None` where it has no days and gets none.
+    pub control_plane_from: Option<Timestamp>,
     /// When etcd is to be rolled, and by when at the latest; `None` when nothing of it is due to be.
     pub etcd_start: Option<Start>,
     /// Whether that start waits for something of this cluster itself, so that no other one waits for its turn.

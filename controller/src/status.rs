@@ -35,6 +35,9 @@ pub struct ClusterStatus {
     /// What ends first in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub earliest: Option<End>,
+    /// When the first machine of its control plane is rolled, as far as that is known now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control_plane_rollout_from: Option<Timestamp>,
     /// When its etcd is rolled, as far as that is known now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub etcd_rollout_from: Option<Timestamp>,
@@ -139,6 +142,7 @@ impl ClusterStatus {
             },
             days: Some(opt_in.days()).filter(|days| *days > 0),
             earliest,
+            control_plane_rollout_from: decision.control_plane_from,
             etcd_rollout_from: decision.etcd_start.map(|start| start.from),
             etcd_rolling: decision.etcd_rolling,
             etcd_client_pair: pair,
@@ -192,6 +196,7 @@ impl ClusterStatus {
             opt_in: OptedIn::Unknown,
             days: None,
             earliest: None,
+            control_plane_rollout_from: None,
             etcd_rollout_from: None,
             etcd_rolling: false,
             etcd_client_pair: None,

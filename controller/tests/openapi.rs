@@ -101,6 +101,7 @@ fn everything(opt_in: OptedIn) -> ClusterStatus {
         opt_in,
         days: Some(7),
         earliest: Some(ends[0].clone()),
+        control_plane_rollout_from: Some(NOW),
         etcd_rollout_from: Some(NOW),
         etcd_rolling: true,
         etcd_client_pair: Some(NOW),

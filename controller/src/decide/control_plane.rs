@@ -44,6 +44,22 @@ enum Wanted {
     Nothing(Guard),
 }
 
+impl Wanted {
+    /// The date by which Cluster API goes for this machine then: its key, else what it found out by itself.
+    fn date_of(&self, machine: &ControlPlaneMachine) -> Option<Timestamp> {
+        let carried = match machine.published {
+            Published::Ours(record) => Some(record.date),
+            Published::Foreign(date) => date,
+            Published::Lost(_) | Published::Nothing => None,
+        };
+        match self {
+            Self::Date(record, _) => Some(record.date),
+            Self::AsItIs | Self::HandsOff(_) => carried.or(machine.own),
+            Self::Nothing(_) => machine.own,
+        }
+    }
+}
+
 impl ControlPlane {
     /// Its Machines that are to stay.
     pub(super) fn living(&self) -> impl Iterator<Item = &ControlPlaneMachine> {
@@ -79,8 +95,11 @@ impl Case<'_> {
         }
         let mut due = Vec::new();
         let mut writes = Vec::new();
+        let mut first = None::<Timestamp>;
         for machine in control_plane.living() {
-            match self.wanted(control_plane, machine, decision) {
+            let wanted = self.wanted(control_plane, machine, decision);
+            first = first.into_iter().chain(wanted.date_of(machine)).min();
+            match wanted {
                 Wanted::Date(record, expiry) => {
                     decision.is_near |= self.is_due(control_plane, record.date, DAY);
                     if self.is_due(control_plane, record.date, AHEAD) {
@@ -112,6 +131,8 @@ impl Case<'_> {
         self.record(control_plane, due, decision);
         decision.actions.extend(writes);
         self.days(control_plane, decision);
+        let window = control_plane.window(self.opt_in.window());
+        decision.control_plane_from = first.map(|first| before(first, window));
     }
 
     /// Whether a date is in the control plane's window, or will be so soon.

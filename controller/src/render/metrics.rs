@@ -54,7 +54,7 @@ impl Encoding<'_> {
     /// What belongs to a cluster and ends.
     fn dates(&mut self, state: &State) -> fmt::Result {
         type Date = fn(&ClusterStatus) -> Option<Timestamp>;
-        let dates: [(&str, &str, Date); 4] = [
+        let dates: [(&str, &str, Date); 5] = [
             (
                 "cluster_expiry_timestamp_seconds",
                 "When the first of the cluster's certificates ends that are not a CA's.",
@@ -69,6 +69,11 @@ impl Encoding<'_> {
                 "ca_expiry_timestamp_seconds",
                 "When the first of the cluster's CAs ends; no rollout renews one.",
                 |status| status.ca,
+            ),
+            (
+                "control_plane_rollout_start_timestamp_seconds",
+                "When the first machine of the cluster's control plane is to be rolled.",
+                |status| status.control_plane_rollout_from,
             ),
             (
                 "etcd_rollout_start_timestamp_seconds",

@@ -36,6 +36,9 @@ pub fn cluster(status: &ClusterStatus, now: Timestamp) -> String {
             date(pair, now)
         );
     }
+    if let Some(from) = status.control_plane_rollout_from {
+        let _ = writeln!(text, "  the control plane is rolled from {from} on");
+    }
     if let Some(from) = status.etcd_rollout_from {
         let _ = writeln!(text, "  etcd is rolled from {from} on");
     }

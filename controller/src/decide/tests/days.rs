@@ -183,3 +183,16 @@ fn days_that_would_have_it_rolled_for_ever_are_taken_back_in_mid_rollout_too() {
     assert_eq!(with(7, Some("700d")), []);
     assert_eq!(with(7, None), []);
 }
+
+#[test]
+fn when_the_control_plane_is_rolled_follows_from_what_its_machines_carry_then() {
+    let mut facts = stacked();
+    let from = |facts: &Facts| decided(facts).control_plane_from;
+    assert_eq!(from(&facts), Some(day(93)));
+    says(&mut facts, 50);
+    assert_eq!(from(&facts), Some(day(43)), "which is only being written");
+    first(&mut facts).published = Published::Foreign(Some(day(20)));
+    assert_eq!(from(&facts), Some(day(13)));
+    facts.cluster.opt_in = None;
+    assert_eq!(from(&facts), None);
+}

@@ -158,6 +158,9 @@ fn dates(status: &ClusterStatus, now: Timestamp) -> Markup {
                     div { dt { (title) } dd { (date) " " (date.time_left(now)) } }
                 }
             }
+            @if let Some(from) = status.control_plane_rollout_from {
+                div { dt { "The control plane is rolled from" } dd { (from) } }
+            }
             @if let Some(from) = status.etcd_rollout_from {
                 div { dt { "Etcd is rolled from" } dd { (from) } }
             }
