@@ -88,8 +88,9 @@ fn any_control_plane() -> impl Strategy<Value = ControlPlane> {
     );
     let flags = [seldom(), seldom(), seldom(), seldom(), seldom()];
     let machines = vec(control_plane_machine(), 0..5);
-    (flags, days.clone(), days, 1..4_usize, progress, rolled_for, machines).prop_map(
-        |(flags, days, our_days, replicas, progress, rolled_for, mut machines)| {
+    let lifetime = option::of(select(vec![1, 14, 100, 365, 1_000, 3_650]));
+    (flags, days.clone(), days, 1..4_usize, progress, rolled_for, lifetime, machines).prop_map(
+        |(flags, days, our_days, replicas, progress, rolled_for, lifetime_days, mut machines)| {
             for (n, machine) in machines.iter_mut().enumerate() {
                 machine.name = format!("cp-{n}");
             }
@@ -105,7 +106,7 @@ fn any_control_plane() -> impl Strategy<Value = ControlPlane> {
                 replicas,
                 progress,
                 etcd: EtcdPlace::Stacked,
-                lifetime_days: None,
+                lifetime_days,
                 rolled_for,
                 machines,
             }
@@ -270,7 +271,7 @@ fn nearly_at_rest() -> impl Strategy<Value = Facts> {
 }
 
 fn odd_facts() -> impl Strategy<Value = Facts> {
-    let words = ["7d", "7d", "7d", "true", "5d", "400d", "soon"];
+    let words = ["7d", "7d", "7d", "true", "5d", "50d", "400d", "soon"];
     let opt_in = option::weighted(0.9, select(words.map(str::to_owned).to_vec()));
     let acknowledged = option::of(Just(format!("{APISERVER}@{}", day(6))));
     let cluster = (opt_in, seldom(), acknowledged, [seldom(), seldom(), seldom()]).prop_map(
