@@ -11,6 +11,9 @@ use crate::parameters::DAY;
 /// Pairs that are remembered; a cluster gets about two a year.
 const PAIRS: usize = 20;
 
+/// After how long a pair that was put back is taken for what the Secret has.
+const LEFT_ALONE: i64 = 2 * DAY;
+
 /// How long a pair lives that etcdadm-controller makes (a year, `CertificateValidity` of etcdadm).
 const LIFETIME: i64 = 365 * DAY;
 
@@ -35,13 +38,6 @@ pub fn held_until(
         _ => true,
     });
     had.map(|(pair, _)| pair.not_after).min()
-}
-
-/// Whether somebody puts an old pair back into the Secret again and again, as a backup or a pipeline would: one that
-/// is made anew does not stay there.
-pub(super) fn is_put_back(pairs: &[ClientPair]) -> bool {
-    let newest = pairs.last().map(|newest| &newest.sha256);
-    pairs.iter().filter(|pair| Some(&pair.sha256) == newest).count() > 2
 }
 
 impl Case<'_> {
@@ -73,6 +69,15 @@ impl Case<'_> {
         }
     }
 
+    /// Whether somebody puts an old pair back into the Secret again and again, as a backup or a pipeline would: one
+    /// that is made anew does not stay there. Until it was left alone for a while, or a person says that it will be.
+    pub(super) fn is_put_back(&self, pairs: &[ClientPair]) -> bool {
+        let Some(newest) = pairs.last() else { return false };
+        pairs.iter().filter(|pair| pair.sha256 == newest.sha256).count() > 2
+            && newest.first_seen > self.ago(LEFT_ALONE)
+            && self.facts.cluster.acknowledged.as_ref() != Some(&newest.sha256)
+    }
+
     /// Remembers the Secret's pairs, and has etcdadm-controller take the new one before the old one ends.
     pub(super) fn client_pair(&self, decision: &mut Decision, gate: Option<Guard>) {
         let Some(etcd) = &self.facts.etcd else { return };
@@ -91,8 +96,9 @@ impl Case<'_> {
         // Then its health checks remove nobody who is well, and are to be done: they alone replace members that fail.
         // Also where the Secret has a later pair by now, if the one that it holds is good for long.
         let reliable = held.is_some_and(|held| held > near || Some(held) == newest);
-        // What cannot be followed changes nothing, where this was done before.
-        let slipped = *self.opt_in == OptIn::Invalid && !etcd.pairs.is_empty();
+        // A slip of the pen takes no protection from who is opted in.
+        let published = || etcd.machines.iter().any(|machine| machine.published.last().is_some());
+        let slipped = *self.opt_in == OptIn::Invalid && published();
         if !self.opt_in.is_full() && !slipped {
             if stale.is_some() && !etcd.controller.starting {
                 decision.find(Guard::StalePair);
@@ -104,7 +110,7 @@ impl Case<'_> {
         if etcd.secret.is_none() {
             decision.find(Guard::SecretUnread);
         }
-        if is_put_back(&pairs) {
+        if self.is_put_back(&pairs) {
             decision.find(Guard::SecretPutBack);
         }
         if pairs != etcd.pairs {
@@ -112,6 +118,10 @@ impl Case<'_> {
         }
         if etcd.controller.starting {
             // It holds no pair yet, and takes the newest.
+            let lately = |at: Timestamp| at > self.ago(self.parameters.stuck);
+            if !etcd.controller.restarted_at.is_some_and(lately) {
+                decision.find(Guard::EtcdControllerDown);
+            }
             return;
         }
         // Without the right to restart it a window before the end: people have had a lead's time by then, and we may be

@@ -131,8 +131,9 @@ impl Case<'_> {
         self.record(control_plane, due, decision);
         decision.actions.extend(writes);
         self.days(control_plane, decision);
-        let window = control_plane.window(self.opt_in.window());
-        decision.control_plane_from = first.map(|first| before(first, window));
+        let days = self.days_then(control_plane, decision);
+        decision.control_plane_from =
+            first.zip(days).map(|(first, days)| before(first, days.saturating_mul(DAY)));
     }
 
     /// Whether a date is in the control plane's window, or will be so soon.
@@ -319,7 +320,14 @@ impl Case<'_> {
         }
         let of_etcd = self.facts.etcd.iter().flat_map(|etcd| &etcd.machines);
         let of_etcd = of_etcd.map(|machine| (&machine.name, &machine.published));
-        let machines = control_plane.machines.iter().map(|m| (&m.name, &m.published));
+        // Under days of somebody else KCP would act on a date of before a renewal in place.
+        let hides = |machine: &&ControlPlaneMachine| {
+            let own = machine.own.filter(|own| self.is_due(control_plane, *own, 0));
+            let ours = machine.published.ours().map(|ours| ours.date);
+            control_plane.days.is_some() && own.is_some() && ours > own
+        };
+        let machines = control_plane.machines.iter().filter(|machine| !hides(machine));
+        let machines = machines.map(|m| (&m.name, &m.published));
         for (name, published) in machines.chain(of_etcd) {
             if published.last().is_some() {
                 decision.act(Action::Unannotate { machine: name.clone() }, Reason::Withdrawn);

@@ -65,8 +65,12 @@ impl Case<'_> {
         // replaced.
         let is_urgent = |machine: &ControlPlaneMachine| match machine.published {
             Published::Foreign(date) => date.is_some_and(|date| self.is_urgent(date)),
-            Published::Ours(record) if self.is_urgent(record.date) => true,
-            _ => false,
+            // Of a degraded report that only repeats KCP's own date, that is what it says.
+            Published::Ours(record) => {
+                let repeats = record.degraded && machine.own == Some(record.date);
+                !repeats && self.is_urgent(record.date)
+            }
+            Published::Lost(_) | Published::Nothing => false,
         };
         let ends = || bare().any(|(_, own)| own > self.now && self.is_urgent(own));
         if first
@@ -81,6 +85,23 @@ impl Case<'_> {
         } else {
             decision.act(Action::SetDays(Some(wanted)), Reason::OptedIn);
         }
+    }
+
+    /// The days that the control plane has once a decision's writes are made, and those that it gets after that.
+    pub(super) fn days_then(
+        &self,
+        control_plane: &ControlPlane,
+        decision: &Decision,
+    ) -> Option<i64> {
+        let planned = decision.actions.iter().find_map(|planned| match planned.action {
+            Action::SetDays(days) => Some(days),
+            _ => None,
+        });
+        let withheld =
+            [Guard::EtcdFirst, Guard::OwnDateUnconfirmed, Guard::DaysOwned, Guard::BornDue];
+        let is_withheld = || decision.findings.iter().any(|one| withheld.contains(&one.guard));
+        let wanted = || Some(self.opt_in.days()).filter(|days| *days > 0 && !is_withheld());
+        planned.unwrap_or_else(|| control_plane.days.or_else(wanted))
     }
 
     /// Machines that KCP would replace for ever, by its own dates alone: a lie of one machine must not take the

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use expiryd_api::Timestamp;
 
-use super::client_pair::is_put_back;
 use super::date::{Movement, moved};
 use super::{Action, Case, Decision, Guard, Reason, Start, after, before};
 use crate::facts::{
@@ -138,7 +137,7 @@ impl Case<'_> {
             living.filter_map(|machine| Some((machine, self.date(machine)?)))
         };
         // A rollout would be for nothing, and for nothing again.
-        let secret = etcd.client_pair_ends().filter(|_| !is_put_back(&self.pairs(etcd)));
+        let secret = etcd.client_pair_ends().filter(|_| !self.is_put_back(&self.pairs(etcd)));
         let start = |date: Timestamp, cause| (self.start(date, self.opt_in.window()), cause);
         let counted = || dates().filter(|(machine, date)| !self.is_left_out(machine, *date));
         let from = counted().map(|(machine, date)| self.start_of(machine, date)).min();

@@ -60,6 +60,8 @@ closed_list! {
         NotRenewed = "not-renewed",
         /// E: somebody puts an old client pair back into the Secret again and again.
         SecretPutBack = "secret-put-back",
+        /// E: etcdadm-controller has a pod, and none of them has run for long.
+        EtcdControllerDown = "etcd-controller-down",
         /// C7: the report is from the future, or its date is none that a certificate has.
         Implausible = "implausible",
         /// C8: a date moves no later while the control plane is rolled.
@@ -148,9 +150,12 @@ impl Guard {
             Self::NotRenewed => {
                 "it was rolled for this certificate and has it still; see to it, then acknowledge"
             }
+            Self::EtcdControllerDown => {
+                "etcdadm-controller has a pod and none that runs; see to it, nothing of etcd is replaced without it"
+            }
             Self::SecretPutBack => {
                 "an old client pair is put back into the Secret again and again, as by a backup or a pipeline; stop \
-                 that, or no new one stays"
+                 that and acknowledge its sha256, or a new one is made two days after it was put back last"
             }
             Self::Implausible => {
                 "the report is from the future, or its date is none of a certificate"
@@ -225,6 +230,7 @@ impl Guard {
             | Self::BornDue
             | Self::NotRenewed
             | Self::SecretPutBack
+            | Self::EtcdControllerDown
             | Self::OverriddenByNoDate
             | Self::EtcdUnmanaged
             | Self::SecretUnread

@@ -2,7 +2,6 @@
 
 use expiryd_api::Timestamp;
 
-use super::client_pair::is_put_back;
 use super::etcd::{has_endpoints_of, is_quiet};
 use super::{Action, Case, Decision, Guard, Reason, Start, after, before};
 use crate::facts::{ControlPlane, EtcdCluster, EtcdMachine};
@@ -58,7 +57,7 @@ impl Case<'_> {
         }
         if !held {
             let newest = etcd.client_pair_ends();
-            if is_put_back(&self.pairs(etcd)) {
+            if self.is_put_back(&self.pairs(etcd)) {
                 // Whatever it takes or makes is not what it finds the next time.
                 decision.find(Guard::StalePair);
             } else if newest.is_some_and(|newest| newest <= enough) {

@@ -232,8 +232,10 @@ fn an_opt_in_that_cannot_be_followed_leaves_those_protected_who_were() {
     let mut facts = holding(6);
     facts.cluster.opt_in = Some("7 days".to_owned());
     assert_eq!(actions(&decided(&facts)), [Action::RestartEtcdController]);
-    // Who never was opted in is written nothing.
-    etcd(&mut facts).pairs.clear();
+    // Who never was opted in, or no longer is, is written nothing.
+    for machine in &mut etcd(&mut facts).machines {
+        machine.published = Published::Nothing;
+    }
     assert_eq!(actions(&decided(&facts)), []);
 }
 
@@ -243,11 +245,14 @@ fn nothing_is_concluded_of_an_etcdadm_controller_that_does_not_run_yet() {
     etcd(&mut facts).controller = EtcdController {
         started_at: None,
         may_restart: true,
-        restarted_at: Some(hours(-2)),
+        restarted_at: Some(hours(-1)),
         starting: true,
     };
     let decision = decided(&facts);
     assert_eq!((actions(&decision), findings(&decision)), (vec![], vec![]));
+    etcd(&mut facts).controller.restarted_at = Some(hours(-3));
+    assert_eq!(findings(&decided(&facts)), ["etcd-controller-down"]);
+    etcd(&mut facts).controller.restarted_at = Some(hours(-1));
     // And nothing is begun with it.
     for machine in &mut etcd(&mut facts).machines {
         machine.published = Published::Ours(ok(5));
@@ -265,10 +270,16 @@ fn a_pair_that_is_put_back_again_and_again_is_told_and_has_nothing_rolled_or_mad
     let old = |seen| ClientPair { not_after: hours(3), ..pair("old", 0, seen) };
     etcd(&mut facts).pairs = vec![old(-300), pair("new", 360, -5), old(-4)];
     assert_eq!(actions(&decided(&facts)), [Action::RefreshSecret], "once may be a restore");
-    etcd(&mut facts).pairs.extend([pair("newer", 362, -3), old(-2)]);
+    etcd(&mut facts).pairs.extend([pair("newer", 362, -3), old(-1)]);
     let decision = decided(&facts);
     assert_eq!(actions(&decision), []);
     assert_eq!(findings(&decision), ["secret-put-back"]);
+    // A person says that it was stopped, or nobody did it for two days.
+    facts.cluster.acknowledged = Some("old".to_owned());
+    assert_eq!(actions(&decided(&facts)), [Action::RefreshSecret]);
+    facts.cluster.acknowledged = None;
+    etcd(&mut facts).pairs[4].first_seen = day(-2);
+    assert_eq!(actions(&decided(&facts)), [Action::RefreshSecret]);
 }
 
 #[test]

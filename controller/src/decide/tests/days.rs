@@ -123,6 +123,11 @@ fn c0_a_degraded_report_confirms_no_date_of_kcps_own() {
     let decision = decided(&facts);
     assert_eq!(actions(&decision), []);
     assert_eq!(findings(&decision), ["own-date-unconfirmed"]);
+    assert_eq!(decision.control_plane_from, None);
+    // Nor one that has passed.
+    let record = Record { date: day(-5), degraded: true };
+    (first(&mut facts).own, first(&mut facts).published) = (Some(day(-5)), Published::Ours(record));
+    assert!(!actions(&decided(&facts)).contains(&Action::SetDays(Some(7))));
 }
 
 #[test]

@@ -48,6 +48,9 @@ fn who_says_no_gets_nothing_also_where_somebody_else_set_the_days() {
     facts.cluster.opt_in = Some("false".to_owned());
     let all = ["cp-1", "cp-2", "cp-3", "etcd-1", "etcd-2", "etcd-3"].map(unannotate);
     assert_eq!(actions(&decided(&facts)), all);
+    // But a date that hides one of before a renewal in place, on which Cluster API would act.
+    first(&mut facts).own = Some(day(20));
+    assert_eq!(actions(&decided(&facts)), all[1..]);
     // Who says nothing has the control plane's dates, and no longer etcd's.
     facts.cluster.opt_in = None;
     assert_eq!(actions(&decided(&facts)), all[3..]);
