@@ -11,14 +11,17 @@ mod days;
 mod etcd;
 mod guard;
 mod opt_in;
+mod rolled_for;
 mod rollout;
 
 use expiryd_api::Timestamp;
 
 use crate::facts::Facts;
+use crate::memory::{ClientPair, Published};
 use crate::parameters::{DAY, Parameters};
 pub use action::{Action, ActionName, Part, Planned, Reason};
 pub use client_pair::held_until;
+use client_pair::pairs;
 pub use guard::{Concern, Finding, Guard};
 pub use opt_in::OptIn;
 
@@ -114,6 +117,14 @@ impl Decision {
         self.actions.push(Planned { action, reason });
     }
 
+    /// Takes what is ours off a Machine, where anything is.
+    fn take_back(&mut self, machine: &str, published: &Published) {
+        if published.last().is_some() {
+            let machine = machine.to_owned();
+            self.act(Action::Unannotate { machine }, Reason::Withdrawn);
+        }
+    }
+
     fn find(&mut self, guard: Guard) {
         self.findings.push(Finding { machine: None, guard });
     }
@@ -127,7 +138,8 @@ impl Decision {
 pub fn decide(facts: &Facts, parameters: &Parameters, turn: Turn, now: Timestamp) -> Decision {
     let mut decision = Decision { goes_alone: facts.cluster.is_management, ..Decision::default() };
     let opt_in = OptIn::of(facts);
-    let case = Case { facts, parameters, turn, now, opt_in: &opt_in };
+    let pairs = facts.etcd.as_ref().map(|etcd| pairs(etcd, now)).unwrap_or_default();
+    let case = Case { facts, parameters, turn, now, opt_in: &opt_in, pairs: &pairs };
     let gate = case.gate();
     decision.findings.extend(gate.map(|guard| Finding { machine: None, guard }));
     match gate {
@@ -160,6 +172,8 @@ struct Case<'a> {
     turn: Turn,
     now: Timestamp,
     opt_in: &'a OptIn,
+    /// The client pairs that etcd's Secret has had, with the one that it has now.
+    pairs: &'a [ClientPair],
 }
 
 impl Case<'_> {

@@ -130,6 +130,15 @@ pub struct ControlPlaneMachine {
 }
 
 impl ControlPlaneMachine {
+    /// KCP's own date, where nobody else has said one: a degraded report that has the same repeats it.
+    pub fn own_alone(&self) -> Option<Timestamp> {
+        self.own.filter(|own| match self.published {
+            Published::Nothing | Published::Lost(_) => true,
+            Published::Ours(record) => record.degraded && record.date == *own,
+            Published::Foreign(_) => false,
+        })
+    }
+
     /// KCP's own date, or the later one that an agent which sees everything has seen since.
     pub fn own_as_renewed(&self) -> Option<Timestamp> {
         let own = self.own?;
@@ -240,8 +249,13 @@ pub struct EtcdController {
     pub may_restart: bool,
     /// When we restarted it last.
     pub restarted_at: Option<Timestamp>,
-    /// A pod is there and its container does not run, or not yet: it holds no pair.
-    pub starting: bool,
+}
+
+impl EtcdController {
+    /// Whether a pod is there and its container does not run, or not yet: it holds no pair.
+    pub const fn is_starting(&self) -> bool {
+        self.restarted_at.is_some() && self.started_at.is_none()
+    }
 }
 
 /// A Machine of etcd.

@@ -76,6 +76,15 @@ impl Published {
         }
     }
 
+    /// The date that is there, whoever wrote it.
+    pub const fn date(&self) -> Option<Timestamp> {
+        match self {
+            Self::Ours(record) => Some(record.date),
+            Self::Foreign(date) => *date,
+            Self::Nothing | Self::Lost(_) => None,
+        }
+    }
+
     /// What we wrote and is there still.
     pub const fn ours(&self) -> Option<Record> {
         match self {

@@ -233,14 +233,13 @@ impl Reading<'_> {
         kind: &ApiResource,
         label: &str,
     ) -> Result<Vec<DynamicObject>, ObserveError> {
-        let selector = ListParams::default().labels(&self.selector(label));
-        let list = self.api(kind).list(&selector).await;
+        let list = self.api(kind).list(&self.selected(label)).await;
         Ok(self.said(what, list)?.items)
     }
 
     /// What belongs to the cluster, and has this label besides.
-    fn selector(&self, label: &str) -> String {
-        format!("{CLUSTER_NAME}={}{label}", self.key.name)
+    fn selected(&self, label: &str) -> ListParams {
+        ListParams::default().labels(&format!("{CLUSTER_NAME}={}{label}", self.key.name))
     }
 
     fn said<T>(&self, what: &'static str, said: kube::Result<T>) -> Result<T, ObserveError> {

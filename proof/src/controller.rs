@@ -330,7 +330,6 @@ fn etcd(world: &World) -> Option<EtcdCluster> {
             started_at: Some(at(etcd.controller.started)),
             may_restart: etcd.controller.may_restart,
             restarted_at: Some(at(etcd.controller.started)),
-            starting: false,
         },
         machines: machines.collect(),
         ..EtcdCluster::default()

@@ -40,40 +40,40 @@ pub fn held_until(
     had.map(|(pair, _)| pair.not_after).min()
 }
 
-impl Case<'_> {
-    /// The pairs that the Secret has had, with the one that it has now.
-    pub(super) fn pairs(&self, etcd: &EtcdCluster) -> Vec<ClientPair> {
-        let mut pairs = etcd.pairs.clone();
-        if let Some(secret) = &etcd.secret
-            && pairs.last().is_none_or(|last| last.sha256 != secret.sha256)
-        {
-            pairs.push(ClientPair {
-                sha256: secret.sha256.clone(),
-                not_after: secret.not_after,
-                first_seen: self.now,
-            });
-        }
-        pairs.split_off(pairs.len().saturating_sub(PAIRS))
+/// The pairs that the Secret has had, with the one that it has now.
+pub(super) fn pairs(etcd: &EtcdCluster, now: Timestamp) -> Vec<ClientPair> {
+    let mut pairs = etcd.pairs.clone();
+    if let Some(secret) = &etcd.secret
+        && pairs.last().is_none_or(|last| last.sha256 != secret.sha256)
+    {
+        pairs.push(ClientPair {
+            sha256: secret.sha256.clone(),
+            not_after: secret.not_after,
+            first_seen: now,
+        });
     }
+    pairs.split_off(pairs.len().saturating_sub(PAIRS))
+}
 
+impl Case<'_> {
     /// Until when the pair that it holds can be relied upon, of those that the Secret has had.
-    pub(super) fn held_until(&self, etcd: &EtcdCluster, pairs: &[ClientPair]) -> Option<Timestamp> {
+    pub(super) fn held_until(&self, etcd: &EtcdCluster) -> Option<Timestamp> {
         // Where nobody can see when it was started, a person says that it was, since the newest pair is there.
-        let newest = pairs.last().filter(|newest| {
+        let newest = self.pairs.last().filter(|newest| {
             etcd.controller.started_at.is_none()
                 && self.facts.cluster.acknowledged.as_ref() == Some(&newest.sha256)
         });
         match newest {
             Some(newest) => Some(newest.not_after),
-            None => held_until(pairs, etcd.controller.started_at, self.parameters.node_skew),
+            None => held_until(self.pairs, etcd.controller.started_at, self.parameters.node_skew),
         }
     }
 
     /// Whether somebody puts an old pair back into the Secret again and again, as a backup or a pipeline would: one
     /// that is made anew does not stay there. Until it was left alone for a while, or a person says that it will be.
-    pub(super) fn is_put_back(&self, pairs: &[ClientPair]) -> bool {
-        let Some(newest) = pairs.last() else { return false };
-        pairs.iter().filter(|pair| pair.sha256 == newest.sha256).count() > 2
+    pub(super) fn is_put_back(&self) -> bool {
+        let Some(newest) = self.pairs.last() else { return false };
+        self.pairs.iter().filter(|pair| pair.sha256 == newest.sha256).count() > 2
             && newest.first_seen > self.ago(LEFT_ALONE)
             && self.facts.cluster.acknowledged.as_ref() != Some(&newest.sha256)
     }
@@ -84,11 +84,10 @@ impl Case<'_> {
         if gate == Some(Guard::Deleting) {
             return;
         }
-        let pairs = self.pairs(etcd);
-        let held = self.held_until(etcd, &pairs);
+        let held = self.held_until(etcd);
         let newest = etcd.client_pair_ends();
         let skew = self.parameters.node_skew;
-        let settled = pairs.last().is_none_or(|newest| newest.first_seen < self.ago(skew));
+        let settled = self.pairs.last().is_none_or(|newest| newest.first_seen < self.ago(skew));
         let window = self.opt_in.window().max(7 * DAY);
         let near = after(self.now, window + self.parameters.lead);
         let stale =
@@ -100,7 +99,7 @@ impl Case<'_> {
         let published = || etcd.machines.iter().any(|machine| machine.published.last().is_some());
         let slipped = *self.opt_in == OptIn::Invalid && published();
         if !self.opt_in.is_full() && !slipped {
-            if stale.is_some() && !etcd.controller.starting {
+            if stale.is_some() && !etcd.controller.is_starting() {
                 decision.find(Guard::StalePair);
             } else if etcd.skipped_health_checks && reliable {
                 decision.act(Action::SkipHealthChecks(false), Reason::Withdrawn);
@@ -110,13 +109,13 @@ impl Case<'_> {
         if etcd.secret.is_none() {
             decision.find(Guard::SecretUnread);
         }
-        if self.is_put_back(&pairs) {
+        if self.is_put_back() {
             decision.find(Guard::SecretPutBack);
         }
-        if pairs != etcd.pairs {
-            decision.act(Action::RecordPairs(pairs), Reason::PairChanged);
+        if self.pairs != etcd.pairs {
+            decision.act(Action::RecordPairs(self.pairs.to_vec()), Reason::PairChanged);
         }
-        if etcd.controller.starting {
+        if etcd.controller.is_starting() {
             // It holds no pair yet, and takes the newest.
             let lately = |at: Timestamp| at > self.ago(self.parameters.stuck);
             if !etcd.controller.restarted_at.is_some_and(lately) {
@@ -153,7 +152,6 @@ impl Case<'_> {
             decision.find(Guard::StalePair);
         } else {
             decision.act(Action::RestartEtcdController, Reason::StalePair);
-            decision.is_near = true;
         }
     }
 }

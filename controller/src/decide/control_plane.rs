@@ -3,7 +3,7 @@
 use expiryd_api::Timestamp;
 
 use super::date::{Movement, moved};
-use super::{Action, Case, Decision, Guard, Planned, Reason, USUAL_LIFETIME, after, before};
+use super::{Action, Case, Decision, Guard, Planned, Reason, after, before};
 use crate::facts::{ControlPlane, ControlPlaneMachine, EtcdCluster, EtcdPlace, Expiry, NodeReport};
 use crate::memory::{Published, Record, RolledFor};
 use crate::parameters::DAY;
@@ -14,14 +14,6 @@ const ETCD_CLIENT: &str = "apiserver-etcd-client";
 /// How long before a date is due it is written down that the control plane is rolled for it: longer than
 /// between two looks at a cluster.
 const AHEAD: i64 = 3_600;
-
-/// How long what the control plane was rolled for is remembered.
-const REMEMBERED: i64 = 800 * DAY;
-
-/// How much of it, of all Machines and of one: whoever names another certificate at each look neither fills the
-/// object nor has it forgotten what others were rolled for.
-const MOST_REMEMBERED: usize = 50;
-const MOST_OF_ONE: usize = 8;
 
 /// What renews a certificate of the control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,14 +39,9 @@ enum Wanted {
 impl Wanted {
     /// The date by which Cluster API goes for this machine then: its key, else what it found out by itself.
     fn date_of(&self, machine: &ControlPlaneMachine) -> Option<Timestamp> {
-        let carried = match machine.published {
-            Published::Ours(record) => Some(record.date),
-            Published::Foreign(date) => date,
-            Published::Lost(_) | Published::Nothing => None,
-        };
         match self {
             Self::Date(record, _) => Some(record.date),
-            Self::AsItIs | Self::HandsOff(_) => carried.or(machine.own),
+            Self::AsItIs | Self::HandsOff(_) => machine.published.date().or(machine.own),
             Self::Nothing(_) => machine.own,
         }
     }
@@ -255,8 +242,7 @@ impl Case<'_> {
             }
         }
         let window = control_plane.window(self.opt_in.window());
-        let etcd = self.facts.etcd.as_ref().filter(|_| renewal == Renewal::Secret);
-        let in_vain = match etcd.and_then(|etcd| self.pairs(etcd).pop()) {
+        let in_vain = match self.pairs.last().filter(|_| renewal == Renewal::Secret) {
             // A replacement has the Secret's pair, however old the one is that this machine was born with; and a
             // machine that was made since the Secret has that pair has it, too.
             Some(pair) => {
@@ -274,35 +260,6 @@ impl Case<'_> {
             && (control_plane.days.is_none() || control_plane.has_our_days())
             && self.is_due(control_plane, date, 0)
             && self.etcd_comes_first()
-    }
-
-    /// A certificate that ends no later than this has not been renewed by a rollout for this entry: one that is
-    /// worth a rollout lasts longer. So a date that moves with the clock is one entry, too.
-    fn covered_by(&self, entry: &RolledFor) -> Timestamp {
-        let half = self.facts.lifetime_days().unwrap_or(USUAL_LIFETIME).saturating_mul(DAY) / 2;
-        after(entry.not_after, self.parameters.min_lifetime.min(half))
-    }
-
-    /// Writes down what the control plane is about to be rolled for (C6).
-    fn record(
-        &self,
-        control_plane: &ControlPlane,
-        due: Vec<(String, Expiry)>,
-        decision: &mut Decision,
-    ) {
-        let known = &control_plane.rolled_for;
-        let mut entries: Vec<_> =
-            known.iter().filter(|entry| entry.at > self.ago(REMEMBERED)).cloned().collect();
-        let remembered = entries.len();
-        for (machine, Expiry { not_after, path }) in due {
-            let Some(path) = path else { continue };
-            if !entries.iter().any(|e| e.path == path && not_after <= self.covered_by(e)) {
-                entries.push(RolledFor { path, not_after, at: self.now, machine });
-            }
-        }
-        if entries.len() > remembered {
-            decision.act(Action::RecordRolledFor(last_of(entries)), Reason::DateDue);
-        }
     }
 
     /// Takes back what is ours, once, and not while the control plane is rolled.
@@ -327,24 +284,9 @@ impl Case<'_> {
             control_plane.days.is_some() && own.is_some() && ours > own
         };
         let machines = control_plane.machines.iter().filter(|machine| !hides(machine));
-        let machines = machines.map(|m| (&m.name, &m.published));
+        let machines = machines.map(|machine| (&machine.name, &machine.published));
         for (name, published) in machines.chain(of_etcd) {
-            if published.last().is_some() {
-                decision.act(Action::Unannotate { machine: name.clone() }, Reason::Withdrawn);
-            }
+            decision.take_back(name, published);
         }
     }
-}
-
-/// The last of these, of each Machine and of all.
-fn last_of(entries: Vec<RolledFor>) -> Vec<RolledFor> {
-    let mut kept: Vec<RolledFor> = Vec::new();
-    for entry in entries.into_iter().rev().take(MOST_REMEMBERED * MOST_OF_ONE) {
-        let of_one = kept.iter().filter(|other| other.machine == entry.machine).count();
-        if kept.len() < MOST_REMEMBERED && of_one < MOST_OF_ONE {
-            kept.push(entry);
-        }
-    }
-    kept.reverse();
-    kept
 }

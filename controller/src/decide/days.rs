@@ -29,26 +29,16 @@ impl Case<'_> {
             return;
         }
         let dated = |machine: &ControlPlaneMachine| {
-            machine.published.ours().is_some()
-                || matches!(machine.published, Published::Foreign(Some(_)))
-                || machine.own.is_some()
+            machine.published.date().is_some() || machine.own.is_some()
         };
         if living().next().is_none() || !living().all(dated) {
             return;
         }
         let is_due = |date: &Timestamp| before(*date, self.opt_in.window()) <= self.now;
         let ours = || living().filter_map(|machine| machine.published.ours()).map(|ours| ours.date);
-        // What only KCP itself says, as far as anybody has told us.
         let bare = || {
-            living().filter_map(|machine| {
-                let own = machine.own.filter(is_due)?;
-                let is_bare = match machine.published {
-                    Published::Nothing | Published::Lost(_) => true,
-                    Published::Ours(record) => record.degraded && record.date == own,
-                    Published::Foreign(_) => false,
-                };
-                is_bare.then_some((machine, own))
-            })
+            let dated = living().filter_map(|machine| Some((machine, machine.own_alone()?)));
+            dated.filter(|(_, own)| is_due(own))
         };
         let is_written = |name: &str| {
             decision.actions.iter().any(|planned| {
@@ -63,14 +53,9 @@ impl Case<'_> {
         let is_unconfirmed = |own: Timestamp| own <= self.now || !self.is_urgent(own);
         // One machine too many is less than all that others say, one that is about to end, or that a person wants
         // replaced.
-        let is_urgent = |machine: &ControlPlaneMachine| match machine.published {
-            Published::Foreign(date) => date.is_some_and(|date| self.is_urgent(date)),
-            // Of a degraded report that only repeats KCP's own date, that is what it says.
-            Published::Ours(record) => {
-                let repeats = record.degraded && machine.own == Some(record.date);
-                !repeats && self.is_urgent(record.date)
-            }
-            Published::Lost(_) | Published::Nothing => false,
+        let is_urgent = |machine: &ControlPlaneMachine| {
+            let date = machine.published.date().filter(|_| machine.own_alone().is_none());
+            date.is_some_and(|date| self.is_urgent(date))
         };
         let ends = || bare().any(|(_, own)| own > self.now && self.is_urgent(own));
         if first

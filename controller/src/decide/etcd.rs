@@ -40,9 +40,8 @@ impl Case<'_> {
     pub(super) fn etcd_dates(&self, decision: &mut Decision) {
         let Some(etcd) = &self.facts.etcd else { return };
         if !self.opt_in.is_full() {
-            for machine in etcd.machines.iter().filter(|m| m.published.last().is_some()) {
-                let machine = machine.name.clone();
-                decision.act(Action::Unannotate { machine }, Reason::Withdrawn);
+            for machine in &etcd.machines {
+                decision.take_back(&machine.name, &machine.published);
             }
             return;
         }
@@ -137,7 +136,7 @@ impl Case<'_> {
             living.filter_map(|machine| Some((machine, self.date(machine)?)))
         };
         // A rollout would be for nothing, and for nothing again.
-        let secret = etcd.client_pair_ends().filter(|_| !self.is_put_back(&self.pairs(etcd)));
+        let secret = etcd.client_pair_ends().filter(|_| !self.is_put_back());
         let start = |date: Timestamp, cause| (self.start(date, self.opt_in.window()), cause);
         let counted = || dates().filter(|(machine, date)| !self.is_left_out(machine, *date));
         let from = counted().map(|(machine, date)| self.start_of(machine, date)).min();

@@ -39,7 +39,7 @@ impl Case<'_> {
         decision.etcd_start = Some(start);
         let waits = self.start_waits(etcd, control_plane, start);
         let enough = after(self.now, self.parameters.rollout);
-        let held = self.held_until(etcd, &self.pairs(etcd)).is_some_and(|held| held > enough);
+        let held = self.held_until(etcd).is_some_and(|held| held > enough);
         let refreshes = cause == Cause::SecretDue && self.turn.refresh_secret_alone;
         // It would come up among the marks.
         let restarts = decision.actions.iter().any(|p| p.action == Action::RestartEtcdController)
@@ -57,7 +57,7 @@ impl Case<'_> {
         }
         if !held {
             let newest = etcd.client_pair_ends();
-            if self.is_put_back(&self.pairs(etcd)) {
+            if self.is_put_back() {
                 // Whatever it takes or makes is not what it finds the next time.
                 decision.find(Guard::StalePair);
             } else if newest.is_some_and(|newest| newest <= enough) {
@@ -121,7 +121,7 @@ impl Case<'_> {
             // What was closed in the future was closed by another clock.
             closed > self.ago(self.parameters.cool) && closed <= self.within(self.parameters.skew)
         });
-        if !is_quiet(etcd, control_plane) || etcd.controller.starting {
+        if !is_quiet(etcd, control_plane) || etcd.controller.is_starting() {
             Some(if start.deadline <= self.now { Guard::Expired } else { Guard::NotQuiet })
         } else if etcd.replicas == 1 && !etcd.allow_single {
             Some(Guard::SingleEtcd)
@@ -246,8 +246,7 @@ impl Case<'_> {
 
     /// Whether the Secret has another pair than before a rollout: a later one, or one that was first seen since.
     fn is_refreshed(&self, etcd: &EtcdCluster, intent: &Intent) -> bool {
-        let pairs = self.pairs(etcd);
-        let is_new = pairs.last().is_some_and(|newest| newest.first_seen > intent.at);
+        let is_new = self.pairs.last().is_some_and(|newest| newest.first_seen > intent.at);
         let later = etcd.secret.as_ref().map(|secret| secret.not_after) > intent.secret_not_after;
         etcd.secret.is_some() && (is_new || later)
     }
@@ -307,6 +306,5 @@ fn refresh(etcd: &EtcdCluster, reason: Reason, decision: &mut Decision) {
         decision.find(Guard::SecretNotRefreshed);
     } else {
         decision.act(Action::RefreshSecret, reason);
-        decision.is_near = true;
     }
 }

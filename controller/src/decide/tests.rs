@@ -108,7 +108,6 @@ fn external() -> Facts {
             started_at: Some(day(-30)),
             may_restart: true,
             restarted_at: None,
-            starting: false,
         },
         machines: ["etcd-1", "etcd-2", "etcd-3"].map(etcd_machine).to_vec(),
         ..EtcdCluster::default()

@@ -3,7 +3,7 @@
 use expiryd_api::Timestamp;
 use expiryd_api::annotation::MACHINE_EXPIRY;
 use kube::ResourceExt;
-use kube::api::{DynamicObject, ListParams};
+use kube::api::DynamicObject;
 
 use super::workload::Workload;
 use super::{Gathered, ObserveError, Reading, Target, born};
@@ -79,8 +79,7 @@ impl Reading<'_> {
     async fn own_dates(&self) -> Result<Vec<(String, Timestamp)>, ObserveError> {
         let Some(kind) = &self.observer.kinds.kubeadm_config else { return Ok(Vec::new()) };
         // Without their content: a worker's may hold megabytes of files.
-        let selector = ListParams::default().labels(&self.selector(""));
-        let configs = self.api(kind).list_metadata(&selector).await;
+        let configs = self.api(kind).list_metadata(&self.selected("")).await;
         let configs = self.said("the KubeadmConfigs", configs)?;
         let dated = configs.iter().filter_map(|config| {
             let date = Timestamp::parse(config.annotations().get(MACHINE_EXPIRY)?).ok()?;

@@ -195,10 +195,8 @@ fn controller(pods: &[Pod], may_restart: bool) -> EtcdController {
         })
     });
     let created = pods.iter().filter_map(|pod| pod.metadata.creation_timestamp.as_ref());
-    let started = started.min();
     EtcdController {
-        starting: !pods.is_empty() && started.is_none(),
-        started_at: started,
+        started_at: started.min(),
         may_restart: may_restart && !pods.is_empty(),
         // Whoever evicted it: a pod as young as that was just started.
         restarted_at: created.map(timestamp).max(),

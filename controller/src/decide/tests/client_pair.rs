@@ -242,12 +242,8 @@ fn an_opt_in_that_cannot_be_followed_leaves_those_protected_who_were() {
 #[test]
 fn nothing_is_concluded_of_an_etcdadm_controller_that_does_not_run_yet() {
     let mut facts = holding(1);
-    etcd(&mut facts).controller = EtcdController {
-        started_at: None,
-        may_restart: true,
-        restarted_at: Some(hours(-1)),
-        starting: true,
-    };
+    etcd(&mut facts).controller =
+        EtcdController { started_at: None, may_restart: true, restarted_at: Some(hours(-1)) };
     let decision = decided(&facts);
     assert_eq!((actions(&decision), findings(&decision)), (vec![], vec![]));
     etcd(&mut facts).controller.restarted_at = Some(hours(-3));

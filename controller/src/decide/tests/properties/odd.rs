@@ -168,7 +168,6 @@ fn any_etcd() -> impl Strategy<Value = EtcdCluster> {
     );
     let controller = (option::of(date()), any::<bool>(), option::of(date())).prop_map(
         |(started_at, may_restart, restarted_at)| EtcdController {
-            starting: may_restart && started_at.is_none(),
             started_at,
             may_restart,
             restarted_at,
