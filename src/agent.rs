@@ -1,13 +1,14 @@
 //! The agent: starts, then observes, reports and waits in turn, until it is told to stop.
 //!
-//! Observing may block on a slow disk and so has a thread of its own; answers never wait for it. A
-//! panic in the loop ends the process, for its manager to restart.
+//! Observing may block on a slow disk and so has a thread of its own; answers come from another process and
+//! never wait for it. A panic in the loop ends the process, for its manager to restart.
 
 mod endpoints;
 mod log_changes;
 mod observer;
 mod reporter;
 mod start;
+mod supervisor;
 mod wait;
 
 use std::os::unix::ffi::OsStrExt;
@@ -20,11 +21,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
-use crate::agent_status::Heartbeat;
+use crate::agent_status::{ProcessProbe, ServerStatus};
 use crate::config::Config;
 use crate::escape::Escaped;
 use crate::failure::Failure;
+use crate::http::pass_on_panic;
 use crate::node;
+use crate::privsep::Beat;
 use crate::served::Sighting;
 use crate::system::manager;
 use crate::system::signals::{SignalAction, Signals};
@@ -51,7 +54,10 @@ pub struct Agent<F> {
     config: Config,
     reload: Arc<Reload<F>>,
     signals: Signals,
-    heartbeat: Arc<Heartbeat>,
+    /// What the kernel shows of this process.
+    probe: ProcessProbe,
+    /// Each turn of the loop, for the server.
+    beats: watch::Sender<Beat>,
     /// Locked only by whoever works with it in a thread that may block.
     observer: Arc<Mutex<Observer>>,
     /// Says that something changed on the disk.
@@ -65,6 +71,11 @@ pub struct Agent<F> {
     /// What the machine's servers show, from whoever looks at them.
     sightings: watch::Receiver<Vec<Sighting>>,
     looks: JoinSet<()>,
+    /// How the server gets on, from whoever keeps it running.
+    server_status: watch::Receiver<ServerStatus>,
+    supervisor: JoinSet<()>,
+    /// Dropping it ends the server.
+    stop: watch::Sender<bool>,
     /// When to scan although nothing seems to change.
     next_scan: Instant,
 }
@@ -79,7 +90,10 @@ impl<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static> Agent<F> {
         let worked = self.work().await;
         info!("stopping");
         manager::stopping();
-        self.endpoints.close().await;
+        self.stop.send_replace(true);
+        if let Some(ended) = self.supervisor.join_next().await {
+            pass_on_panic(ended);
+        }
         worked
     }
 
@@ -105,7 +119,7 @@ impl<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static> Agent<F> {
 
     /// Observes the machine and reports what was found.
     async fn observe(&mut self) -> Result<(), Failure> {
-        self.heartbeat.beat(SCAN_TIMEOUT);
+        self.beat(SCAN_TIMEOUT);
         self.changes.mark_unchanged();
         let observation = self.with_observer(Observer::observe).await;
         if let Some(path) = &observation.not_granted {
@@ -114,8 +128,14 @@ impl<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static> Agent<F> {
         self.endpoints.set_tls(observation.tls.clone());
         let wait = self.reporter.report(observation);
         self.next_scan = Instant::now() + wait;
-        self.heartbeat.beat(wait.saturating_add(SCAN_TIMEOUT));
+        self.beat(wait.saturating_add(SCAN_TIMEOUT));
         Ok(())
+    }
+
+    /// Tells the server that the loop turned, and turns again within `next`.
+    fn beat(&self, next: Duration) {
+        let agent = self.probe.read();
+        self.beats.send_modify(|beat| *beat = Beat { number: beat.number + 1, next, agent });
     }
 
     /// Reads the configuration again; what is wrong with it leaves everything as it was.

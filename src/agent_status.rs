@@ -6,4 +6,4 @@ mod stats;
 
 pub use heartbeat::Heartbeat;
 pub use process::{ProcessProbe, ProcessStats};
-pub use stats::AgentStats;
+pub use stats::{AgentStats, ServerStatus};

@@ -13,9 +13,10 @@ use tokio::runtime::Runtime;
 use crate::agent::{self, Reload};
 use crate::config::{Config, files, read_file};
 use crate::failure::Failure;
+use crate::server::{self, Server};
 use crate::system::{limits, log, manager};
 pub use arguments::Arguments;
-use arguments::{Command, Common};
+use arguments::{Command, Common, Serve};
 use check::check;
 
 /// The command line cannot be understood (sysexits.h, `EX_USAGE`).
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(common) => run(common),
         Command::Check(arguments) => check(&arguments),
+        Command::Serve(arguments) => serve(&arguments),
     };
     done.unwrap_or_else(|failure| {
         let _ = writeln!(io::stderr(), "expiryd: {failure}");
@@ -57,6 +59,13 @@ fn run(common: Common) -> Result<ExitCode, Failure> {
     let files = files(common.config.as_deref());
     let reload = Reload { files, read: move || configure(&common) };
     runtime.block_on(async { agent::start(config, sockets, reload)?.run().await })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn serve(arguments: &Serve) -> Result<ExitCode, Failure> {
+    let agent = server::channel()?;
+    log::start(arguments.log_format, arguments.log_level);
+    runtime()?.block_on(async { Server::start(agent).await?.run().await })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -18,8 +18,10 @@
 //! with a certificate of the client CA that is not on the list of names gets 403.
 
 mod answers;
+mod cached;
 mod connections;
 mod payload;
+mod prepared;
 mod process_metrics;
 mod write_deadline;
 
@@ -46,7 +48,7 @@ use answers::{answer, forbidden};
 pub use connections::Connections;
 use write_deadline::WriteDeadline;
 
-use crate::tls::Tls;
+use crate::tls::{ServerTls, Tls};
 
 /// How long a client may take for a request head, and how long a connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -65,7 +67,7 @@ const DRAIN: Duration = Duration::from_millis(500);
 pub async fn serve(
     listener: TcpListener,
     answers: Answers,
-    tls: watch::Receiver<Tls>,
+    tls: watch::Receiver<Tls<ServerTls>>,
     connections: Arc<Connections>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -121,7 +123,7 @@ async fn refused(error: &io::Error) {
 
 async fn receive(
     stream: TcpStream,
-    tls: Tls,
+    tls: Tls<ServerTls>,
     answers: Answers,
     place: connections::Place,
     stop: watch::Receiver<bool>,
@@ -137,7 +139,7 @@ async fn receive(
 
 async fn respond(
     stream: TcpStream,
-    tls: Tls,
+    tls: Tls<ServerTls>,
     answers: Answers,
     place: connections::Place,
     stop: watch::Receiver<bool>,

@@ -6,7 +6,7 @@ pub mod severity;
 
 use expiryd_api::{
     API_VERSION, Earliest, ExpiryReport, KIND, Node, Publication, RenewedBy, Role, Served,
-    SourceKind, Status, Timestamp,
+    ServerRestarts, SourceKind, Status, Timestamp,
 };
 
 use crate::inventory::{CertificateEntry, Inventory};
@@ -24,11 +24,13 @@ pub struct Besides {
     pub served: Vec<Served>,
     /// How the agent's publishers get on.
     pub publications: Vec<Publication>,
+    /// How often the process that answers had to be started again.
+    pub server_restarts: Option<ServerRestarts>,
 }
 
 /// The report on an inventory at `now`.
 pub fn build(inventory: Inventory, besides: Besides, now: Timestamp) -> Report {
-    let Besides { problems: more, served, publications } = besides;
+    let Besides { problems: more, served, publications, server_restarts } = besides;
     let Inventory {
         os,
         hostname,
@@ -65,6 +67,7 @@ pub fn build(inventory: Inventory, besides: Besides, now: Timestamp) -> Report {
         certificates,
         problems,
         publications,
+        server_restarts,
         forgotten,
     }
 }

@@ -3,5 +3,6 @@
 pub mod limits;
 pub mod log;
 pub mod manager;
+pub mod program;
 pub mod sandbox;
 pub mod signals;

@@ -1,6 +1,8 @@
 //! Certificates, keys and CAs for TLS: read from the host, for the endpoint and for the API server.
 
+mod credentials;
 pub mod pem;
 mod reloader;
 
-pub use reloader::{CertificateReloader, ServerTls, Tls};
+pub use credentials::{Credentials, ServerTls, Unusable};
+pub use reloader::{CertificateReloader, Tls};

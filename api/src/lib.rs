@@ -12,6 +12,7 @@ mod problem;
 mod publication;
 mod report;
 mod served;
+mod server_restarts;
 mod timestamp;
 
 pub use certificate::{RenewedBy, ReportedCertificate, SourceKind, Warning};
@@ -20,4 +21,5 @@ pub use problem::{Reason, ReportedProblem};
 pub use publication::{Publication, PublicationState};
 pub use report::{API_VERSION, Earliest, ExpiryReport, KIND, PORT, Status};
 pub use served::Served;
+pub use server_restarts::ServerRestarts;
 pub use timestamp::Timestamp;

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::{
-    Node, Publication, RenewedBy, ReportedCertificate, ReportedProblem, Served, Timestamp,
-    closed_list,
+    Node, Publication, RenewedBy, ReportedCertificate, ReportedProblem, Served, ServerRestarts,
+    Timestamp, closed_list,
 };
 
 /// The version of the report's form.
@@ -78,6 +78,9 @@ pub struct ExpiryReport<C = Vec<ReportedCertificate<'static>>, P = Vec<ReportedP
     pub problems: P,
     /// How the publishers that talk to others get on.
     pub publications: Vec<Publication>,
+    /// How often the process that answers had to be started again; none while it never had to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_restarts: Option<ServerRestarts>,
     /// How often since its start the agent gave up remembering a file that the machine cannot be without.
     /// For its publishers; nobody else is told.
     #[serde(skip)]

@@ -1,5 +1,6 @@
 //! Observes the machine: scans it, and watches what the scan found. Blocks: for a thread of its own.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,8 +17,9 @@ use crate::layout::known_files::Origin;
 use crate::layout::{self, Watched};
 use crate::problem::Problem;
 use crate::scan::{File, Scan, Scanner};
+use crate::system::program::Program;
 use crate::system::sandbox::Sandbox;
-use crate::tls::{CertificateReloader, Tls};
+use crate::tls::{CertificateReloader, Credentials, Tls};
 
 /// How often a scan is repeated at once because the directories to watch keep changing.
 const REPEATS: usize = 3;
@@ -58,7 +60,7 @@ pub(super) struct Observation {
     /// What is wrong with the agent itself and not with the machine.
     pub(super) problems: Vec<Problem>,
     /// How to serve from now on.
-    pub(super) tls: Tls,
+    pub(super) tls: Tls<Credentials>,
     /// Something that has to be read and that the sandbox does not grant.
     pub(super) not_granted: Option<PathBuf>,
 }
@@ -98,22 +100,23 @@ impl Observer {
     }
 
     /// Scans once for the next observation, and reads the endpoint's certificate.
-    pub(super) fn prepare(&mut self) -> Tls {
+    pub(super) fn prepare(&mut self) -> Tls<Credentials> {
         let (at, scan) = self.scan();
         let (tls, _) = self.reloader.reload(&self.root, &scan.layout.etcd_pki);
         self.prepared = Some((at, scan));
         tls
     }
 
-    /// Confines reading to what is read by a scan, by the publisher and by a reload, for this thread and
-    /// all that it starts later.
-    pub(super) fn confine(&mut self, sandbox: &mut Sandbox) {
+    /// Confines reading to what is read by a scan, by the publisher and by a reload, and to this program, for
+    /// this thread and all that it starts later.
+    pub(super) fn confine(&mut self, sandbox: &mut Sandbox, program: &Program) {
         let Some((_, scan)) = &self.prepared else { return };
         let mut grants = Grants::default();
         self.grant_machine(scan, &mut grants);
         self.grant_configured(scan, &mut grants);
         self.grant_configuration(&mut grants);
-        sandbox.confine_reading(grants.descriptors());
+        let machine = grants.descriptors().map(AsFd::as_fd);
+        sandbox.confine_reading(machine.chain([program.as_fd()]));
         self.granted = sandbox.confines_reading().then(|| grants.granted());
     }
 

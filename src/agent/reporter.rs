@@ -9,14 +9,14 @@ use tracing::debug;
 
 use super::log_changes;
 use super::observer::Observation;
-use crate::agent_status::AgentStats;
+use super::supervisor::Told;
+use crate::agent_status::{AgentStats, ServerStatus};
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::file_watch::POLL;
 use crate::host_root::HostPath;
 use crate::inventory::Stabilizer;
 use crate::problem::ActiveProblem;
-use crate::render::RenderedReport;
 use crate::report::{self, Besides, Report};
 use crate::served::{self, Sighting, Target, Wanted};
 
@@ -24,8 +24,8 @@ use crate::served::{self, Sighting, Target, Wanted};
 pub(super) struct Outputs {
     /// To the Node publisher.
     pub(super) reports: watch::Sender<Option<Arc<Report>>>,
-    /// To the HTTP endpoint.
-    pub(super) rendered: watch::Sender<Option<Arc<RenderedReport>>>,
+    /// To the server.
+    pub(super) told: watch::Sender<Option<Told>>,
     /// To whoever looks at the machine's servers.
     pub(super) wanted: watch::Sender<Wanted>,
 }
@@ -109,6 +109,7 @@ impl Reporter {
             problems: self.problems.clone(),
             served: served::served(&targets, &self.sightings),
             publications: self.publications.clone(),
+            server_restarts: self.stats.server.restarts.clone(),
         };
         self.want(targets);
         let report = report::build(inventory, besides, at.wall);
@@ -127,6 +128,15 @@ impl Reporter {
         }
     }
 
+    /// Publishes how the server gets on, which needs no scan either.
+    pub(super) fn set_server(&mut self, server: ServerStatus) {
+        self.stats.server = server;
+        if let Some(report) = self.report.take() {
+            let server_restarts = self.stats.server.restarts.clone();
+            self.publish(Report { server_restarts, ..Arc::unwrap_or_clone(report) });
+        }
+    }
+
     /// The state in one line, for the service manager.
     pub(super) fn status(&self) -> String {
         let report = self.report.as_ref();
@@ -135,8 +145,7 @@ impl Reporter {
 
     fn publish(&mut self, report: Report) {
         let report = Arc::new(report);
-        let rendered = RenderedReport::new(Arc::clone(&report), self.stats.clone());
-        self.outputs.rendered.send_replace(Some(Arc::new(rendered)));
+        self.outputs.told.send_replace(Some((Arc::clone(&report), self.stats.clone())));
         self.outputs.reports.send_replace(Some(Arc::clone(&report)));
         self.report = Some(report);
     }

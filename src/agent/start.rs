@@ -6,19 +6,21 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::endpoints::Endpoints;
 use super::observer::Observer;
 use super::reporter::{Outputs, Reporter};
+use super::supervisor::{Inputs, Supervisor};
 use super::{Agent, Reload, SCAN_TIMEOUT};
-use crate::agent_status::{AgentStats, Heartbeat};
+use crate::agent_status::{AgentStats, ProcessProbe, ServerStatus};
 use crate::clock;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::http::Answers;
 use crate::node;
+use crate::privsep::Beat;
 use crate::served::{self, Wanted};
+use crate::system::program::Program;
 use crate::system::signals::Signals;
 use crate::system::{manager, sandbox};
 use crate::tls::Tls;
@@ -36,32 +38,46 @@ pub fn start<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static>(
     let signals = Signals::listen()
         .map_err(|error| Failure::System(format!("signals cannot be handled: {error}")))?;
     let started = Instant::now();
-    let heartbeat = Arc::new(Heartbeat::new(SCAN_TIMEOUT));
+    let probe = ProcessProbe::open();
+    let program = Program::open().map_err(|error| {
+        Failure::System(format!("/proc/self/exe cannot be opened: {error}; mount /proc"))
+    })?;
     let (changed, changes) = watch::channel(());
     let (reports, heard) = watch::channel(None);
-    let (rendered, answered) = watch::channel(None);
+    let (told, tellings) = watch::channel(None);
+    let (beats, beaten) =
+        watch::channel(Beat { number: 0, next: SCAN_TIMEOUT, agent: probe.read() });
+    let (status, server_status) = watch::channel(ServerStatus::default());
+    let (stop, stopped) = watch::channel(false);
     let (publications, published) = watch::channel(Vec::new());
     let (wanted, looked_at) = watch::channel(Wanted::default());
     let (seen, sightings) = watch::channel(Vec::new());
 
     let mut observer = Observer::open(&config, reload.files.clone(), changed.clone(), started)?;
-    let answers = Answers::new(answered, Arc::clone(&heartbeat));
-    let mut endpoints = Endpoints::new(answers, config.connections);
-    sockets.into_iter().try_for_each(|socket| endpoints.serve_inherited(socket))?;
+    let endpoints = Endpoints::new(sockets, config.connections)?;
     endpoints.listen(&config, Tls::Missing)?;
-    let mut stats = AgentStats::new(clock::now());
-    stats.sandbox = close_sandbox(&mut observer, &endpoints);
+    let mut sandbox = sandbox::enter(sandbox::Scope::Agent(&program));
+    let inputs =
+        Inputs { serving: endpoints.subscribe(), reports: tellings, beats: beaten, stop: stopped };
+    let log = (config.log_format, config.log_level);
+    let supervisor = Supervisor::start(program, log, inputs, status);
+    endpoints.set_tls(observer.prepare());
+    observer.confine(&mut sandbox, supervisor.program());
+    let stats = AgentStats { sandbox: sandbox.tell().into(), ..AgentStats::new(clock::now()) };
+    let mut supervisors = JoinSet::new();
+    supervisors.spawn(supervisor.run());
     let host_root = config.host_root.display();
     info!(version = env!("CARGO_PKG_VERSION"), %host_root, "started");
 
-    let outputs = Outputs { reports, rendered, wanted };
+    let outputs = Outputs { reports, told, wanted };
     let mut looks = JoinSet::new();
     looks.spawn(served::watch(looked_at, seen));
     let mut agent = Agent {
         started,
         reload: Arc::new(reload),
         signals,
-        heartbeat,
+        probe,
+        beats,
         changed,
         changes,
         reporter: Reporter::new(&config, outputs, stats, manager::watchdog()),
@@ -70,6 +86,9 @@ pub fn start<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static>(
         publications: published,
         sightings,
         looks,
+        server_status,
+        supervisor: supervisors,
+        stop,
         publishers: JoinSet::new(),
         next_scan: started,
         observer: Arc::new(Mutex::new(observer)),
@@ -77,19 +96,4 @@ pub fn start<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static>(
     };
     agent.start_publisher();
     Ok(agent)
-}
-
-/// Gives up what the agent does not need once it has scanned the machine; returns each layer of the
-/// sandbox, and whether it is on.
-fn close_sandbox(observer: &mut Observer, endpoints: &Endpoints) -> Arc<[(&'static str, bool)]> {
-    let mut sandbox = sandbox::enter(sandbox::Scope::Process);
-    endpoints.set_tls(observer.prepare());
-    observer.confine(&mut sandbox);
-    for (layer, why) in &sandbox.layers {
-        if let Some(why) = why {
-            let layer = layer.as_str();
-            warn!(layer, "the sandbox lacks {layer}: {why}; the agent runs without");
-        }
-    }
-    sandbox.layers.iter().map(|(layer, why)| (layer.as_str(), why.is_none())).collect()
 }

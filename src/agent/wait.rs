@@ -34,9 +34,12 @@ impl<F> Agent<F> {
                 action = self.signals.next() => return Event::Signal(action),
                 () = &mut change => return Event::Changed,
                 () = &mut tick => return Event::Tick,
-                () = self.endpoints.watch() => {}
                 Some(ended) = self.publishers.join_next() => pass_on_panic(ended),
                 Some(ended) = self.looks.join_next() => pass_on_panic(ended),
+                Some(ended) = self.supervisor.join_next() => pass_on_panic(ended),
+                Ok(()) = self.server_status.changed() => {
+                    self.reporter.set_server(self.server_status.borrow_and_update().clone());
+                }
                 Ok(()) = self.sightings.changed() => {
                     self.reporter.set_sightings(&self.sightings.borrow_and_update());
                     return Event::Looked;

@@ -11,9 +11,10 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, UsageWho, getrlimit, getrusage
 use nix::sys::stat::Mode;
 use nix::sys::time::TimeValLike;
 use nix::unistd::{SysconfVar, sysconf};
+use serde::{Deserialize, Serialize};
 
 /// Figures of the process; `None` for what the kernel does not show.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessStats {
     /// CPU time of all its threads.
     pub cpu_time: Option<Duration>,
@@ -52,14 +53,24 @@ enum Descriptors {
 impl ProcessProbe {
     /// Opens what the figures are read from.
     pub fn open() -> Self {
-        let limit = getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft);
         let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
         Self {
             memory: File::open("/proc/self/statm").ok(),
             threads: File::open("/proc/self/task").ok(),
             descriptors: Descriptors::open(),
-            max_descriptors: limit.filter(|limit| *limit != RLIM_INFINITY),
+            max_descriptors: max_descriptors(),
             page: page.and_then(|page| page.try_into().ok()),
+        }
+    }
+
+    /// Opens nothing: what is known of a process that may read no file.
+    pub fn without_files() -> Self {
+        Self {
+            memory: None,
+            threads: None,
+            descriptors: None,
+            max_descriptors: max_descriptors(),
+            page: None,
         }
     }
 
@@ -89,6 +100,11 @@ impl ProcessProbe {
     fn threads(&self) -> Option<u64> {
         self.threads.as_ref()?.metadata().ok()?.nlink().checked_sub(2)
     }
+}
+
+fn max_descriptors() -> Option<u64> {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft);
+    limit.filter(|limit| *limit != RLIM_INFINITY)
 }
 
 fn cpu_time() -> Option<Duration> {

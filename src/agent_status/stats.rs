@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use expiryd_api::{Reason, Timestamp};
+use expiryd_api::{Reason, ServerRestarts, Timestamp};
 
 /// Counts since the start of the process, and what it runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +23,19 @@ pub struct AgentStats {
     pub polling: bool,
     /// Problems met in all scans, by reason: one that stays counts with each scan.
     pub problems_met: BTreeMap<Reason, u64>,
-    /// Each layer of the sandbox, and whether it is on.
+    /// Each layer of the agent's sandbox, and whether it is on.
     pub sandbox: Arc<[(&'static str, bool)]>,
+    /// What is known of its server.
+    pub server: ServerStatus,
+}
+
+/// What the agent knows of its server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerStatus {
+    /// How often it had to be started again; `None` while it never had to.
+    pub restarts: Option<ServerRestarts>,
+    /// Each layer of its sandbox, and whether it is on.
+    pub sandbox: Arc<[(String, bool)]>,
 }
 
 impl AgentStats {
@@ -39,6 +50,7 @@ impl AgentStats {
             polling: false,
             problems_met: BTreeMap::new(),
             sandbox: Arc::new([]),
+            server: ServerStatus::default(),
         }
     }
 }

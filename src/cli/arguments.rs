@@ -79,6 +79,18 @@ Exit codes: 0 ok, 1 warning, 2 critical, 3 something could not be read or is not
 64 wrong command line, 66 the host root cannot be opened, 73 --output-file cannot be made,
 74 the report cannot be written, 78 wrong configuration.")]
     Check(Check),
+    /// Answer for the agent that starts this by itself
+    #[command(hide = true)]
+    Serve(Serve),
+}
+
+/// Of its configuration, what the agent's server is told in this way.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[arg(long)]
+    pub(super) log_format: LogFormat,
+    #[arg(long)]
+    pub(super) log_level: LogLevel,
 }
 
 #[derive(Debug, Args)]

@@ -131,7 +131,7 @@ fn report(inventory: Inventory, look: bool, now: Timestamp) -> Result<Report, Fa
     let besides = Besides {
         problems: ActiveProblem::date(problems, &[], now),
         served: served::served(&targets, &sightings),
-        publications: Vec::new(),
+        ..Besides::default()
     };
     Ok(report::build(inventory, besides, now))
 }

@@ -1,6 +1,7 @@
 //! What each path answers, from the last report: no answer waits for anything.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hyper::body::Bytes;
 use hyper::header::{
@@ -8,31 +9,51 @@ use hyper::header::{
     CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, VARY,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::sync::watch;
 
 use super::payload::Payload;
+use super::prepared::{JSON, Prepared, TEXT};
 use super::process_metrics::ProcessMetrics;
-use crate::agent_status::Heartbeat;
+use crate::agent_status::{Heartbeat, ProcessStats};
 use crate::clock;
 use crate::render::metrics::{ContentEncoding, Format};
-use crate::render::{JSON, RenderedReport, TEXT, html};
+use crate::render::{Snapshot, html};
 
-/// What the endpoint answers from.
+/// What the endpoint answers from. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Answers {
-    report: watch::Receiver<Option<Arc<RenderedReport>>>,
-    heartbeat: Arc<Heartbeat>,
-    process: Arc<ProcessMetrics>,
+pub struct Answers(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// The last snapshot; none until the first scan is over.
+    current: Mutex<Option<Arc<Prepared>>>,
+    heartbeat: Heartbeat,
+    process: ProcessMetrics,
 }
 
 impl Answers {
-    /// Answers from the last report, which is `None` until the first scan is over, and the loop's
-    /// heartbeat.
-    pub fn new(
-        report: watch::Receiver<Option<Arc<RenderedReport>>>,
-        heartbeat: Arc<Heartbeat>,
-    ) -> Self {
-        Self { report, heartbeat, process: Arc::new(ProcessMetrics::open()) }
+    /// Nothing yet. The agent's first beat is due within `first`.
+    pub fn new(first: Duration) -> Self {
+        Self(Arc::new(Shared {
+            current: Mutex::default(),
+            heartbeat: Heartbeat::new(first),
+            process: ProcessMetrics::new(),
+        }))
+    }
+
+    /// Answers with this from now on.
+    pub fn show(&self, snapshot: Snapshot) {
+        let prepared = Arc::new(Prepared::new(snapshot));
+        *self.0.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(prepared);
+    }
+
+    /// The agent's loop turned, with these figures, and turns again within `next`.
+    pub fn beat(&self, next: Duration, agent: ProcessStats) {
+        self.0.heartbeat.beat(next);
+        self.0.process.set_agent(agent);
+    }
+
+    fn current(&self) -> Option<Arc<Prepared>> {
+        self.0.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -49,12 +70,12 @@ pub(super) fn answer<B>(request: &Request<B>, answers: &Answers) -> Response<Pay
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             response
         }
-        "/expiry" => expiry(request.headers(), uri.query(), answers.report.borrow().as_deref()),
+        "/expiry" => expiry(request.headers(), uri.query(), answers.current().as_deref()),
         "/metrics" => scrape(request, answers),
-        "/" => page(request, answers.report.borrow().as_deref()),
-        "/healthz" if answers.heartbeat.alive() => plain(StatusCode::OK, "ok\n"),
+        "/" => page(request, answers.current().as_deref()),
+        "/healthz" if answers.0.heartbeat.alive() => plain(StatusCode::OK, "ok\n"),
         "/healthz" => plain(StatusCode::SERVICE_UNAVAILABLE, "the loop has stopped\n"),
-        "/readyz" if answers.report.borrow().as_ref().is_some_and(|report| report.is_settled()) => {
+        "/readyz" if answers.current().is_some_and(|current| current.settled) => {
             plain(StatusCode::OK, "ok\n")
         }
         "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "the report has not settled yet\n"),
@@ -76,9 +97,9 @@ pub(super) fn forbidden() -> Response<Payload> {
 fn expiry(
     headers: &HeaderMap,
     query: Option<&str>,
-    report: Option<&RenderedReport>,
+    current: Option<&Prepared>,
 ) -> Response<Payload> {
-    let Some(report) = report else {
+    let Some(current) = current else {
         return refusal(
             StatusCode::SERVICE_UNAVAILABLE,
             "the first scan is not over yet; ask again",
@@ -87,13 +108,13 @@ fn expiry(
     let format =
         query.into_iter().flat_map(|q| q.split('&')).find_map(|q| q.strip_prefix("format="));
     let body = match format {
-        Some("text") => &report.text,
-        None if wants_text(headers) => &report.text,
-        None | Some("json") => &report.json,
+        Some("text") => &current.text,
+        None if wants_text(headers) => &current.text,
+        None | Some("json") => &current.json,
         Some(_) => return refusal(StatusCode::BAD_REQUEST, "format must be json or text"),
     };
     let known = headers.get(IF_NONE_MATCH).is_some_and(|tags| matches(tags, &body.etag));
-    let (status, bytes) = match (report.is_available(), known) {
+    let (status, bytes) = match (current.available, known) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, body.bytes.clone()),
         (true, true) => (StatusCode::NOT_MODIFIED, Bytes::new()),
         (true, false) => (StatusCode::OK, body.bytes.clone()),
@@ -128,10 +149,9 @@ fn scrape<B>(request: &Request<B>, answers: &Answers) -> Response<Payload> {
         Payload::unknown()
     } else {
         // Before the first scan there is only the process to tell of.
-        let report = answers.report.borrow();
-        let report = report.as_deref().map(|report| report.metrics(format, encoding));
-        let process = answers.process.read(format, encoding, clock::now());
-        Payload::of([report.unwrap_or_default(), process].concat())
+        let current = answers.current().map(|current| current.metrics(format, encoding));
+        let process = answers.0.process.read(format, encoding, clock::now());
+        Payload::of([current.unwrap_or_default(), process].concat())
     });
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
@@ -143,12 +163,12 @@ fn scrape<B>(request: &Request<B>, answers: &Answers) -> Response<Payload> {
 }
 
 /// The page for a person. It needs no script and no other file, and is told to load none.
-fn page<B>(request: &Request<B>, report: Option<&RenderedReport>) -> Response<Payload> {
+fn page<B>(request: &Request<B>, current: Option<&Prepared>) -> Response<Payload> {
     let mut response = Response::new(if request.method() == Method::HEAD {
         Payload::unknown()
     } else {
         let now = clock::now();
-        report.map_or_else(|| html::render(None, now).into(), |report| report.page(now)).into()
+        current.map_or_else(|| html::render(None).into_bytes(), |current| current.page(now)).into()
     });
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));

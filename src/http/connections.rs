@@ -85,9 +85,12 @@ impl Connections {
         Self { uses: AtomicU64::new(0), pools: Mutex::new(pools) }
     }
 
-    /// Allows another number of those that have asked something, from the next one on.
-    pub fn limit(&self, limit: usize) {
-        self.lock().asking.limit = limit;
+    /// Allows other numbers of each, from the next one on.
+    pub fn limit(&self, asking: usize, speaking: usize, silent: usize) {
+        let mut pools = self.lock();
+        pools.asking.limit = asking;
+        pools.speaking.limit = speaking;
+        pools.silent.limit = silent;
     }
 
     /// Makes room for one more connection, closing one that has said nothing if there is none.

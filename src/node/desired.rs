@@ -135,6 +135,7 @@ mod tests {
             certificates: Vec::new(),
             problems: Vec::new(),
             publications: Vec::new(),
+            server_restarts: None,
             forgotten: 0,
         }
     }

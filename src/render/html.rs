@@ -6,20 +6,20 @@ use expiryd_api::{Earliest, Publication, Served, Timestamp};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::display::{authority, named, remarks, status};
+use super::page_template::{Moving, PageTemplate};
 use crate::inventory::CertificateEntry;
 use crate::problem::ActiveProblem;
 use crate::report::Report;
-use crate::report::severity::{Severity, Thresholds};
 
 /// Certificates that a section of the page shows, those that end first; nobody reads more.
 const MOST: usize = 1_000;
 
 const STYLE: &str = include_str!("html.css");
 
-/// The page as it is at `now`; before the first scan there is no report.
-pub fn render(report: Option<&Report>, now: Timestamp) -> String {
+/// The page; before the first scan there is no report.
+pub fn render(report: Option<&Report>) -> PageTemplate {
     let name = report.and_then(|r| r.node.name.as_deref()).unwrap_or("this host");
-    html! {
+    let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -32,7 +32,7 @@ pub fn render(report: Option<&Report>, now: Timestamp) -> String {
                 main {
                     h1 { "Certificates of " (name) }
                     @if let Some(report) = report {
-                        (body(report, now))
+                        (body(report))
                     } @else {
                         p.waiting { "The first scan of the machine is not over yet; load this page again." }
                     }
@@ -44,10 +44,11 @@ pub fn render(report: Option<&Report>, now: Timestamp) -> String {
             }
         }
     }
-    .into_string()
+    .into_string();
+    PageTemplate::new(page.into_boxed_str().into_string().into())
 }
 
-fn body(report: &Report, now: Timestamp) -> Markup {
+fn body(report: &Report) -> Markup {
     let (authorities, leaves): (Vec<_>, Vec<_>) =
         report.certificates.iter().partition(|c| c.is_ca && !c.counted);
     html! {
@@ -57,33 +58,33 @@ fn body(report: &Report, now: Timestamp) -> Markup {
             " · " b class=(report.status) { (report.status) } ": " (status(report.status))
         }
         p.faint {
-            "Scanned " (now.time_left(report.observed_at)) " ago, at " (report.observed_at)
+            "Scanned " (Moving::Age(report.observed_at)) " ago, at " (report.observed_at)
             @if !report.settled { "; not settled yet, so not to be acted on" }
         }
         dl {
-            (fact("Earliest expiry", report.earliest.as_ref(), now))
-            (fact("What a machine rollout waits for", report.machine_rollout.as_ref(), now))
+            (fact("Earliest expiry", report.earliest.as_ref()))
+            (fact("What a machine rollout waits for", report.machine_rollout.as_ref()))
             @if report.etcd_rollout.is_some() {
-                (fact("What an etcd rollout waits for", report.etcd_rollout.as_ref(), now))
+                (fact("What an etcd rollout waits for", report.etcd_rollout.as_ref()))
             }
-            (fact("Earliest CA", report.earliest_ca.as_ref(), now))
+            (fact("Earliest CA", report.earliest_ca.as_ref()))
         }
         (problems(&report.problems))
-        (served(&report.served, now))
-        (timeline("Certificates", &leaves, &report.served, report.earliest.as_ref(), now))
-        (timeline("Certificate authorities", &authorities, &[], report.earliest_ca.as_ref(), now))
+        (served(&report.served))
+        (timeline("Certificates", &leaves, &report.served, report.earliest.as_ref()))
+        (timeline("Certificate authorities", &authorities, &[], report.earliest_ca.as_ref()))
         (publications(&report.publications))
     }
 }
 
-fn fact(title: &str, earliest: Option<&Earliest>, now: Timestamp) -> Markup {
+fn fact(title: &str, earliest: Option<&Earliest>) -> Markup {
     html! {
         div {
             dt { (title) }
             dd {
                 @if let Some(earliest) = earliest {
-                    b class=(class(earliest.not_after, now)) { (earliest.not_after) }
-                    " " (earliest.not_after.time_left(now)) br;
+                    b class=(Moving::Severity(earliest.not_after)) { (earliest.not_after) }
+                    " " (Moving::TimeLeft(earliest.not_after)) br;
                     span.path { (named(&earliest.path, earliest.index)) }
                     @if let Some(by) = earliest.renewed_by { " " span.tag { (by) } }
                 } @else {
@@ -113,7 +114,7 @@ fn problems(problems: &[ActiveProblem]) -> Markup {
 }
 
 /// What the machine's servers show.
-fn served(served: &[Served], now: Timestamp) -> Markup {
+fn served(served: &[Served]) -> Markup {
     let seen = || served.iter().filter_map(|served| Some((served, served.not_after?)));
     html! {
         @if seen().next().is_some() {
@@ -124,8 +125,8 @@ fn served(served: &[Served], now: Timestamp) -> Markup {
                         (served.address) " " span.path { (served.path) } " "
                         @if served.matches == Some(true) { span.tag { "as in the file" } }
                         @else { span.tag.warning { "not as in the file" } }
-                        " " b class=(class(not_after, now)) { (not_after) }
-                        " " (not_after.time_left(now))
+                        " " b class=(Moving::Severity(not_after)) { (not_after) }
+                        " " (Moving::TimeLeft(not_after))
                         @if let Some(message) = &served.message { p { (message) } }
                         @if let Some(at) = served.observed_at { p.faint { "looked at " (at) } }
                     }
@@ -141,7 +142,6 @@ fn timeline(
     certificates: &[&CertificateEntry],
     served: &[Served],
     first: Option<&Earliest>,
-    now: Timestamp,
 ) -> Markup {
     let mut by_end = certificates.to_vec();
     by_end.sort_by_key(|c| (c.certificate.not_after, &c.path, c.index));
@@ -154,12 +154,12 @@ fn timeline(
             @for c in by_end.iter().take(MOST) {
                 @let is_first = first.is_some_and(|first| is_that(first, c));
                 @let not_after = c.certificate.not_after;
-                li class={ (class(not_after, now)) @if is_first { " first" } } {
+                li class={ (Moving::Severity(not_after)) @if is_first { " first" } } {
                     div.row {
                         span.path { (named(&c.path, c.index)) }
-                        span { (not_after.time_left(now)) }
+                        span { (Moving::TimeLeft(not_after)) }
                     }
-                    (bar(not_after, now, end))
+                    (bar(not_after, end))
                     div.row.faint {
                         span {
                             (not_after) " · signed by " (authority(c))
@@ -181,16 +181,13 @@ fn timeline(
 }
 
 /// A bar from now to `not_after`, where the whole width is until `end`, with a line at each quarter.
-fn bar(not_after: Timestamp, now: Timestamp, end: Timestamp) -> Markup {
-    let whole = end.seconds_since(now).max(1);
-    let thousandths = i128::from(not_after.seconds_since(now).max(0)) * 1000 / i128::from(whole);
+fn bar(not_after: Timestamp, end: Timestamp) -> Markup {
     html! {
         svg viewBox="0 0 1000 8" preserveAspectRatio="none" role="img" aria-label=(not_after) {
             @for x in [0, 250, 500, 750, 1000] {
                 line.grid x1=(x) x2=(x) y1="0" y2="8" {}
             }
-            // What has ended, or is about to, still has to be seen.
-            rect x="0" y="1" height="6" width=(thousandths.max(4)) {}
+            rect x="0" y="1" height="6" width=(Moving::Share { end: not_after, whole: end }) {}
         }
     }
 }
@@ -217,12 +214,4 @@ fn publications(publications: &[Publication]) -> Markup {
 /// Whether this is the certificate that ends first.
 fn is_that(first: &Earliest, c: &CertificateEntry) -> bool {
     first.index == c.index && first.path == c.path.to_string()
-}
-
-fn class(not_after: Timestamp, now: Timestamp) -> &'static str {
-    match Thresholds::DEFAULT.severity(not_after, now) {
-        Severity::Fine => "fine",
-        Severity::Warning => "warning",
-        Severity::Critical => "critical",
-    }
 }

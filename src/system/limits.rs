@@ -30,6 +30,14 @@ pub fn check() -> Result<(), String> {
     Ok(())
 }
 
+/// Lets the process have no more than so many bytes of memory (getrlimit(2), `RLIMIT_AS`): what would need more
+/// ends it.
+pub fn bound_memory(bytes: u64) {
+    if let Err(error) = setrlimit(Resource::RLIMIT_AS, bytes, bytes) {
+        debug!(%error, "the limit of memory stays as it is");
+    }
+}
+
 /// Lets the process have as many descriptors open as `wanted`, as far as its hard limit goes
 /// (getrlimit(2)); returns how many it may have. Programs that use select(2) are why the soft limit is
 /// lower; this one does not.

@@ -1,4 +1,5 @@
-//! The process gives up what it does not need, before it reads the first certificate.
+//! Each process gives up what it does not need: the agent before it reads the first certificate, its server
+//! before it answers anybody.
 //!
 //! systemd does most of this and more from the unit, but a host container and a pod have no unit.
 //! Each layer is tried by itself, and holds for this thread and all that it starts later. Reading is
@@ -9,36 +10,42 @@ mod privileges;
 mod system_calls;
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::BorrowedFd;
 
+use caps::CapsHashSet;
 use expiryd_api::closed_list;
+use tracing::warn;
+
+use super::program::Program;
 
 closed_list! {
     /// One thing that the process gives up.
     Layer {
         /// Root's identity: it runs as nobody. Not where another identity was given.
         User = "user",
-        /// No capability but the one that reads other users' files.
+        /// No capability but the one that reads other users' files; for the server, none.
         Capabilities = "capabilities",
         /// No program that it executes gains privileges (prctl(2), `PR_SET_NO_NEW_PRIVS`).
         NoNewPrivileges = "no-new-privileges",
         /// No core dump, and no other process of the same user looks into its memory.
         Memory = "memory",
         /// No writing, creating, removing or executing of files, no signals to other processes, no
-        /// abstract sockets (Landlock).
+        /// abstract sockets; for the server, no connecting and no listening besides (Landlock).
         Landlock = "landlock",
         /// No system call but those that it needs (seccomp(2)).
         SystemCalls = "system-calls",
-        /// No reading but where certificates are (Landlock).
+        /// No reading but where certificates are; for the server, none (Landlock).
         Reading = "reading",
     }
 }
 
 /// What locks itself in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// The process, by its only thread.
-    Process,
+#[derive(Debug, Clone, Copy)]
+pub enum Scope<'a> {
+    /// The agent, by its only thread. It may execute this program and no other.
+    Agent(&'a Program),
+    /// The agent's server, by its only thread: it reads nothing at all.
+    Server,
     /// This thread alone; the others write what it found. It keeps its user, which a thread cannot
     /// change by itself.
     Thread,
@@ -52,28 +59,53 @@ pub struct Sandbox {
 }
 
 /// Locks in what `scope` says. What the kernel refuses is noted and left.
-pub fn enter(scope: Scope) -> Sandbox {
+pub fn enter(scope: Scope<'_>) -> Sandbox {
     let mut sandbox = Sandbox::default();
     let mut put_on = |layer, result: Result<(), String>| {
         sandbox.layers.insert(layer, result.err());
     };
-    let kept = privileges::to_keep().and_then(|kept| privileges::bound(&kept).map(|()| kept));
-    if scope == Scope::Process {
+    let kept = match scope {
+        Scope::Server => Ok(CapsHashSet::new()),
+        _ => privileges::to_keep(),
+    };
+    let kept = kept.and_then(|kept| privileges::bound(&kept).map(|()| kept));
+    if !matches!(scope, Scope::Thread) {
         put_on(Layer::User, privileges::become_nobody());
         // Not before: a change of the user makes a process dumpable or not by itself.
         put_on(Layer::Memory, privileges::hide_memory());
     }
     put_on(Layer::Capabilities, kept.and_then(|kept| privileges::keep(&kept)));
     put_on(Layer::NoNewPrivileges, privileges::no_new_privileges());
-    put_on(Layer::Landlock, files::forbid_all_but_reading());
-    put_on(Layer::SystemCalls, system_calls::filter());
+    match scope {
+        Scope::Server => {
+            let nothing = files::forbid_everything();
+            put_on(Layer::Landlock, nothing.clone());
+            put_on(Layer::Reading, nothing);
+        }
+        Scope::Agent(program) => {
+            put_on(Layer::Landlock, files::forbid_all_but_reading(Some(program)));
+        }
+        Scope::Thread => put_on(Layer::Landlock, files::forbid_all_but_reading(None)),
+    }
+    put_on(Layer::SystemCalls, system_calls::filter(scope));
     sandbox
 }
 
 impl Sandbox {
     /// From now on nothing can be read but what is beneath these files and directories.
-    pub fn confine_reading<'a>(&mut self, to: impl Iterator<Item = &'a OwnedFd>) {
+    pub fn confine_reading<'a>(&mut self, to: impl Iterator<Item = BorrowedFd<'a>>) {
         self.layers.insert(Layer::Reading, files::confine_reading(to).err());
+    }
+
+    /// Each layer, and whether it is on; says in the log what is not.
+    pub fn tell(&self) -> Vec<(&'static str, bool)> {
+        for (layer, why) in &self.layers {
+            if let Some(why) = why {
+                let layer = layer.as_str();
+                warn!(layer, "the sandbox lacks {layer}: {why}; this process runs without");
+            }
+        }
+        self.layers.iter().map(|(layer, why)| (layer.as_str(), why.is_none())).collect()
     }
 
     /// Whether reading is narrowed.
@@ -86,6 +118,7 @@ impl Sandbox {
 #[expect(clippy::disallowed_methods, reason = "the test tries what is forbidden")]
 mod tests {
     use std::fs::{self, File};
+    use std::os::fd::{AsFd, OwnedFd};
     use std::sync::mpsc;
     use std::{io, thread};
 
@@ -123,7 +156,7 @@ mod tests {
             let (later, other) = (&later, &other);
             let inside = scope.spawn(move || {
                 let mut sandbox = enter(Scope::Thread);
-                sandbox.confine_reading(std::iter::once(&granted));
+                sandbox.confine_reading(std::iter::once(granted.as_fd()));
                 ready.send(sandbox.confines_reading()).unwrap();
                 there.recv().unwrap();
                 [later, other].map(|path| fs::read_to_string(path).map_err(|e| e.kind()))

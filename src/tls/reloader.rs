@@ -7,41 +7,37 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use tokio_rustls::rustls::{ServerConfig, ServerConnection};
 use tracing::info;
 
+use super::credentials::{Credentials, ServerTls, Unusable};
 use crate::config::{TlsConfig, TlsFiles, TlsPaths};
-use crate::host_root::{HostPath, HostRoot};
+use crate::host_root::{HostPath, HostRoot, ReadError};
 use crate::layout::Watched;
-use crate::pki::subject_names::subject_names;
 use crate::problem::{Problem, Reason};
 use crate::tls::pem;
 
 /// How addresses that other machines reach are served.
-#[derive(Debug, Clone)]
-pub enum Tls {
+#[derive(Debug)]
+pub enum Tls<T> {
     /// In plain text, which the configuration allows.
     Plaintext,
     /// Not at all: no certificate could be read yet.
     Missing,
     /// With this.
-    On(Arc<ServerTls>),
+    On(Arc<T>),
 }
 
-/// A certificate with its key, and who may ask.
-#[derive(Debug)]
-pub struct ServerTls {
-    /// For rustls.
-    pub config: Arc<ServerConfig>,
-    client_names: Vec<String>,
-    /// Tells one state of the files from another.
-    fingerprint: [u8; 32],
+impl<T> Clone for Tls<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Plaintext => Self::Plaintext,
+            Self::Missing => Self::Missing,
+            Self::On(with) => Self::On(Arc::clone(with)),
+        }
+    }
 }
 
-impl Tls {
+impl<T> Tls<T> {
     /// How to serve a connection between these addresses. What never leaves the machine is plain, for
     /// `curl` and the kubelet's probes. Both ends are looked at: with `route_localnet` another machine
     /// reaches a loopback address.
@@ -50,17 +46,14 @@ impl Tls {
         let both = [local, peer].iter().all(|address| address.to_canonical().is_loopback());
         if both { Self::Plaintext } else { self.clone() }
     }
-}
 
-impl ServerTls {
-    /// Whether this client may ask. Its certificate was verified already.
-    pub fn admits(&self, connection: &ServerConnection) -> bool {
-        let shown = connection.peer_certificates().and_then(<[_]>::first);
-        self.client_names.is_empty() || shown.is_some_and(|shown| self.knows(shown))
-    }
-
-    fn knows(&self, certificate: &CertificateDer<'_>) -> bool {
-        subject_names(certificate).iter().any(|name| self.client_names.contains(name))
+    /// Whether both are served in the same way: with the very same, where it is with something.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Plaintext, Self::Plaintext) | (Self::Missing, Self::Missing) => true,
+            (Self::On(one), Self::On(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
     }
 }
 
@@ -68,7 +61,7 @@ impl ServerTls {
 #[derive(Debug)]
 pub struct CertificateReloader {
     config: Option<TlsConfig>,
-    last: Option<Arc<ServerTls>>,
+    last: Option<([u8; 32], Arc<Credentials>)>,
 }
 
 impl CertificateReloader {
@@ -79,13 +72,18 @@ impl CertificateReloader {
 
     /// Reads the files as they are now. What is wrong with them leaves the last good ones in force.
     /// `etcd_pki` is where an etcd machine keeps its PKI.
-    pub fn reload(&mut self, root: &HostRoot, etcd_pki: &HostPath) -> (Tls, Option<Problem>) {
+    pub fn reload(
+        &mut self,
+        root: &HostRoot,
+        etcd_pki: &HostPath,
+    ) -> (Tls<Credentials>, Option<Problem>) {
         let Some(config) = &self.config else { return (Tls::Plaintext, None) };
         let problem = match load(root, config, &paths(config, etcd_pki)) {
-            Ok(server) => {
-                if self.last.as_ref().is_none_or(|last| last.fingerprint != server.fingerprint) {
+            Ok(credentials) => {
+                let fingerprint = credentials.fingerprint();
+                if self.last.as_ref().is_none_or(|(last, _)| *last != fingerprint) {
                     info!(certificate = %paths(config, etcd_pki).certificate, "TLS serves with");
-                    self.last = Some(Arc::new(server));
+                    self.last = Some((fingerprint, Arc::new(credentials)));
                 }
                 None
             }
@@ -98,7 +96,8 @@ impl CertificateReloader {
                 Some(Problem::new(&path, Reason::TlsUnavailable, format!("{why}; {then}")))
             }
         };
-        (self.last.clone().map_or(Tls::Missing, Tls::On), problem)
+        let last = self.last.as_ref().map(|(_, last)| Arc::clone(last));
+        (last.map_or(Tls::Missing, Tls::On), problem)
     }
 
     /// The files that it reads.
@@ -126,47 +125,35 @@ fn paths(config: &TlsConfig, etcd_pki: &HostPath) -> TlsPaths {
     }
 }
 
-/// Reads the files; else says which one is wrong and why.
+/// Reads the files, and tries whether they serve; else says which one is wrong and why.
 fn load(
     root: &HostRoot,
     tls: &TlsConfig,
     paths: &TlsPaths,
-) -> Result<ServerTls, (HostPath, String)> {
-    let mut digest = Sha256::new();
-    let mut read = |path: &HostPath| {
-        let bytes = if *path == paths.key { pem::read_key } else { pem::read }(root, path)
-            .map_err(|e| (path.clone(), e.to_string()))?;
-        digest.update(Sha256::digest(&*bytes));
-        Ok(bytes)
-    };
-    let wrong = |path: &HostPath| {
+) -> Result<Credentials, (HostPath, String)> {
+    let unreadable = |path: &HostPath| {
         let path = path.clone();
-        move |why: &str| (path, why.to_owned())
+        |error: ReadError| (path, error.to_string())
     };
-    let chain = pem::chain(&read(&paths.certificate)?).map_err(wrong(&paths.certificate))?;
-    let key = pem::key(&read(&paths.key)?).map_err(wrong(&paths.key))?;
-    let config = ServerConfig::builder();
-    let config = match &paths.client_ca {
-        None => config.with_no_client_auth(),
-        Some(path) => {
-            let roots = pem::roots(&read(path)?).map_err(wrong(path))?;
-            let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
-            config.with_client_cert_verifier(verifier.map_err(|e| (path.clone(), e.to_string()))?)
-        }
-    };
-    let mut config = config.with_single_cert(chain, key).map_err(|error| {
-        let certificate = &paths.certificate;
-        (paths.key.clone(), format!("it and {certificate} do not work together: {error}"))
-    })?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // A resumed session would outlive the CA and the names that it was admitted by.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    Ok(ServerTls {
-        config: Arc::new(config),
+    let read = |path: &HostPath| pem::read(root, path).map_err(unreadable(path));
+    let credentials = Credentials {
+        certificate: read(&paths.certificate)?,
+        key: pem::read_key(root, &paths.key).map_err(unreadable(&paths.key))?,
+        client_ca: paths.client_ca.as_ref().map(read).transpose()?,
         client_names: tls.client_names.clone(),
-        fingerprint: digest.finalize().into(),
-    })
+    };
+    match ServerTls::new(&credentials) {
+        Ok(_) => Ok(credentials),
+        Err(Unusable::Certificate(why)) => Err((paths.certificate.clone(), why.to_owned())),
+        Err(Unusable::Key(why)) => Err((paths.key.clone(), why.to_owned())),
+        Err(Unusable::ClientCa(why)) => {
+            Err((paths.client_ca.as_ref().unwrap_or(&paths.certificate).clone(), why))
+        }
+        Err(Unusable::Pair(why)) => Err((
+            paths.key.clone(),
+            format!("it and {} do not work together: {why}", paths.certificate),
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -177,7 +164,7 @@ mod tests {
     fn only_what_has_both_ends_on_the_machine_is_plain() {
         let plain = |local: &str, peer: &str| {
             let (local, peer) = (local.parse().unwrap(), peer.parse().unwrap());
-            matches!(Tls::Missing.for_connection(local, peer), Tls::Plaintext)
+            matches!(Tls::<Credentials>::Missing.for_connection(local, peer), Tls::Plaintext)
         };
         assert!(plain("127.0.0.1", "127.0.0.1") && plain("::1", "::1"));
         assert!(plain("::ffff:127.0.0.1", "127.0.0.2"));

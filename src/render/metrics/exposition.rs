@@ -6,9 +6,9 @@
 
 use std::io::Write as _;
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hyper::body::Bytes;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
@@ -23,7 +23,10 @@ pub enum Format {
 
 impl Format {
     /// How many there are.
-    pub(super) const COUNT: usize = 2;
+    pub const COUNT: usize = 2;
+
+    /// Each of them.
+    pub const ALL: [Self; Self::COUNT] = [Self::Text, Self::OpenMetrics];
 
     /// The content type.
     pub const fn content_type(self) -> &'static str {
@@ -42,7 +45,7 @@ impl Format {
     }
 
     /// That of the two which is for it.
-    pub(super) fn pick<T>(self, [text, open]: [T; Self::COUNT]) -> T {
+    pub fn pick<T>(self, [text, open]: [T; Self::COUNT]) -> T {
         match self {
             Self::Text => text,
             Self::OpenMetrics => open,
@@ -69,28 +72,26 @@ pub enum ContentEncoding {
 
 impl ContentEncoding {
     /// How many there are.
-    pub(super) const COUNT: usize = 2;
+    pub const COUNT: usize = 2;
 
     /// That of the two which is for it.
-    pub(super) fn pick<T>(self, [identity, gzip]: [T; Self::COUNT]) -> T {
+    pub fn pick<T>(self, [identity, gzip]: [T; Self::COUNT]) -> T {
         match self {
             Self::Identity => identity,
             Self::Gzip => gzip,
         }
     }
 
-    /// Puts texts together and compresses them as this says. What is not compressed stays in parts, so
-    /// that none of it is copied.
-    pub(super) fn encode(self, texts: impl Iterator<Item = String>) -> Vec<Bytes> {
+    /// These parts as this says. What is not compressed stays in parts, so that none of it is copied; gzip
+    /// members one behind the other are one gzip file (RFC 1952 section 2.2).
+    pub fn encode(self, parts: &[Bytes]) -> Vec<Bytes> {
         match self {
-            Self::Identity => {
-                texts.map(|text| text.into_boxed_str().into_string().into()).collect()
-            }
+            Self::Identity => parts.to_vec(),
             Self::Gzip => {
                 let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-                for text in texts {
+                for part in parts {
                     // Writing into a vector cannot fail.
-                    let _ = encoder.write_all(text.as_bytes());
+                    let _ = encoder.write_all(part);
                 }
                 vec![encoder.finish().unwrap_or_default().into()]
             }
@@ -136,8 +137,8 @@ mod tests {
     #[test]
     fn what_is_compressed_in_parts_adds_up() {
         use std::io::Read as _;
-        let parts =
-            ["one ", "two"].map(|text| ContentEncoding::Gzip.encode([text.to_owned()].into_iter()));
+        let parts = ["one ", "two"]
+            .map(|text| ContentEncoding::Gzip.encode(&[Bytes::from_static(text.as_bytes())]));
         let all = parts.concat().concat();
         let mut text = String::new();
         flate2::read::MultiGzDecoder::new(&all[..]).read_to_string(&mut text).unwrap();

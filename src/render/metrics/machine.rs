@@ -139,11 +139,19 @@ pub(super) fn register_agent(families: &mut Vec<ConstFamily>, report: &Report, s
                 .map(|(mode, is)| (labels([("mode", mode)]), truth(is))),
         )
         .register(families);
+    let of_agent = stats.sandbox.iter().map(|(layer, on)| ("agent", *layer, on));
+    let of_server = stats.server.sandbox.iter().map(|(layer, on)| ("server", &**layer, on));
     ConstFamily::gauge("expiryd_sandbox_layer", "Whether the kernel put this layer on")
-        .with_all(stats.sandbox.iter().map(|(layer, on)| (labels([("layer", layer)]), truth(*on))))
+        .with_all(of_agent.chain(of_server).map(|(process, layer, on)| {
+            (labels([("process", process), ("layer", layer)]), truth(*on))
+        }))
+        .register(families);
+    let restarts = stats.server.restarts.as_ref().map_or(0, |restarts| restarts.count);
+    ConstFamily::counter("expiryd_server_restarts", "Times that the server was started again")
+        .with(Labels::new(), count(restarts))
         .register(families);
     certificates::errors(stats).register(families);
     ConstFamily::gauge("process_start_time_seconds", "When the process started, Unix seconds")
-        .with(Labels::new(), number(stats.started.unix()))
+        .with(labels([("process", "agent")]), number(stats.started.unix()))
         .register(families);
 }

@@ -1,35 +1,51 @@
 //! What of the file system is left: Landlock (Linux 5.13, `Documentation/userspace-api/landlock.rst`).
 //!
-//! Ports are left alone, so that a reload can change the address. A newer kernel gives more, an older
-//! one as much as it has.
+//! The agent's ports are left alone, so that a reload can change the address. A newer kernel gives more, an
+//! older one as much as it has.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::BorrowedFd;
 
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, RestrictionStatus,
-    Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath,
+    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError,
+    RulesetStatus, Scope,
 };
+
+use crate::system::program::Program;
 
 /// The newest Landlock that was looked through for what the agent needs.
 const KNOWN: ABI = ABI::V6;
 
 /// No way to change, make, remove or execute a file, to signal another process, or to reach an abstract
-/// socket of one.
-pub(super) fn forbid_all_but_reading() -> Result<(), String> {
+/// socket of one. What may be executed all the same is this program.
+pub(super) fn forbid_all_but_reading(program: Option<&Program>) -> Result<(), String> {
     let mut scopes = BitFlags::from(Scope::Signal);
     if !manager_is_abstract() {
         scopes |= Scope::AbstractUnixSocket;
     }
+    let executing = program.map(|program| PathBeneath::new(program, AccessFs::Execute));
     let restricted = best_effort()
         .handle_access(AccessFs::from_all(KNOWN) & !reading())
         .and_then(|ruleset| ruleset.scope(scopes))
+        .and_then(Ruleset::create)
+        .and_then(|ruleset| ruleset.add_rules(executing.map(Ok::<_, RulesetError>)))
+        .and_then(RulesetCreated::restrict_self);
+    enforced(restricted)
+}
+
+/// No file and no directory, no connection to anybody and no new address to listen on.
+pub(super) fn forbid_everything() -> Result<(), String> {
+    let restricted = best_effort()
+        .handle_access(AccessFs::from_all(KNOWN))
+        .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(KNOWN)))
+        .and_then(|ruleset| ruleset.scope(Scope::from_all(KNOWN)))
         .and_then(Ruleset::create)
         .and_then(RulesetCreated::restrict_self);
     enforced(restricted)
 }
 
 /// Reading beneath these and nowhere else.
-pub(super) fn confine_reading<'a>(to: impl Iterator<Item = &'a OwnedFd>) -> Result<(), String> {
+pub(super) fn confine_reading<'a>(to: impl Iterator<Item = BorrowedFd<'a>>) -> Result<(), String> {
     let rules = to.map(|fd| Ok::<_, RulesetError>(PathBeneath::new(fd, reading())));
     let restricted = best_effort()
         .handle_access(reading())

@@ -26,14 +26,16 @@ pub(super) fn bound(kept: &CapsHashSet) -> Result<(), String> {
     Ok(())
 }
 
-/// Keeps these capabilities and no other.
+/// Keeps these capabilities and no other, and none for a program that it executes.
 pub(super) fn keep(kept: &CapsHashSet) -> Result<(), String> {
+    if !has(CapSet::Ambient)?.is_empty() {
+        caps::clear(None, CapSet::Ambient).map_err(|error| error.to_string())?;
+    }
     if has(CapSet::Permitted)? == *kept && has(CapSet::Effective)? == *kept {
         // As under the unit, whose filter does not even allow to ask for less.
         return Ok(());
     }
     for (set, value) in [
-        (CapSet::Ambient, &CapsHashSet::new()),
         (CapSet::Inheritable, &CapsHashSet::new()),
         (CapSet::Effective, kept),
         (CapSet::Permitted, kept),

@@ -6,7 +6,7 @@ use expiryd_api::Timestamp;
 
 /// The last rendering, and when it was made.
 #[derive(Debug)]
-pub struct Cached<T> {
+pub(super) struct Cached<T> {
     /// Seconds after which it is made anew.
     max_age: i64,
     last: Mutex<Option<(Timestamp, T)>>,
@@ -14,12 +14,12 @@ pub struct Cached<T> {
 
 impl<T: Clone> Cached<T> {
     /// Nothing yet.
-    pub const fn new(max_age: i64) -> Self {
+    pub(super) const fn new(max_age: i64) -> Self {
         Self { max_age, last: Mutex::new(None) }
     }
 
     /// The last rendering if it is young enough at `now`, else a new one.
-    pub fn get(&self, now: Timestamp, render: impl FnOnce() -> T) -> T {
+    pub(super) fn get(&self, now: Timestamp, render: impl FnOnce() -> T) -> T {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, value)) = &*last
             && (0..self.max_age).contains(&now.seconds_since(*at))
