@@ -14,9 +14,10 @@ use crate::agent::{self, Reload};
 use crate::config::{Config, files, read_file};
 use crate::failure::Failure;
 use crate::server::{self, Server};
+use crate::system::program::SERVER;
 use crate::system::{limits, log, manager};
 pub use arguments::Arguments;
-use arguments::{Command, Common, Serve};
+use arguments::{Command, Common, ServerArguments};
 use check::check;
 
 /// The command line cannot be understood (sysexits.h, `EX_USAGE`).
@@ -24,8 +25,10 @@ const USAGE: u8 = 64;
 
 /// Runs the program and returns its exit code.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let done = match ask() {
+        Ok(Asked::Serve(arguments)) => serve(&arguments),
+        Ok(Asked::Command(Command::Run(common))) => run(common),
+        Ok(Asked::Command(Command::Check(arguments))) => check(&arguments),
         Err(answer) => {
             // Help and version are answers too; when nobody reads them there is nobody to tell.
             let _ = answer.print();
@@ -35,19 +38,26 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    if let Err(wrong) = arguments.check() {
-        let _ = wrong.print();
-        return ExitCode::from(USAGE);
-    }
-    let done = match arguments.command {
-        Command::Run(common) => run(common),
-        Command::Check(arguments) => check(&arguments),
-        Command::Serve(arguments) => serve(&arguments),
-    };
     done.unwrap_or_else(|failure| {
         let _ = writeln!(io::stderr(), "expiryd: {failure}");
         ExitCode::from(failure.exit_code())
     })
+}
+
+/// What the command line asks for.
+enum Asked {
+    Command(Command),
+    /// To be the agent's server.
+    Serve(ServerArguments),
+}
+
+fn ask() -> Result<Asked, clap::Error> {
+    if std::env::args_os().next().is_some_and(|name| name == SERVER) {
+        return ServerArguments::try_parse().map(Asked::Serve);
+    }
+    let arguments = Arguments::try_parse()?;
+    arguments.check()?;
+    Ok(Asked::Command(arguments.command))
 }
 
 fn run(common: Common) -> Result<ExitCode, Failure> {
@@ -62,7 +72,7 @@ fn run(common: Common) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn serve(arguments: &Serve) -> Result<ExitCode, Failure> {
+fn serve(arguments: &ServerArguments) -> Result<ExitCode, Failure> {
     let agent = server::channel()?;
     log::start(arguments.log_format, arguments.log_level);
     runtime()?.block_on(async { Server::start(agent).await?.run().await })?;

@@ -21,6 +21,7 @@ mod modules;
 mod node;
 mod node_recheck;
 mod page;
+mod processes;
 mod properties;
 mod renewal;
 mod served;

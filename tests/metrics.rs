@@ -63,7 +63,7 @@ fn the_machine_has_its_dates_and_who_renews_what() {
     assert_eq!(of("expiryd_watch_mode{mode=\"inotify\"}"), "1.0");
     assert_eq!(of("expiryd_stale_certificates"), "0.0");
     assert!(of("expiryd_scans_total").parse::<f64>().unwrap() >= 1.0);
-    assert!(of("process_resident_memory_bytes").parse::<f64>().unwrap() > 0.0);
+    assert!(of("process_resident_memory_bytes{process=\"agent\"}").parse::<f64>().unwrap() > 0.0);
     assert!(metrics.contains("expiryd_certificate_info{serial_number=\"141127009207739936649171142067519905681897205239\",filepath=\"/etc/kubernetes/pki/apiserver-etcd-client.crt\",index=\"0\",renewed_by=\"etcd-rollout\",is_ca=\"false\",counted=\"true\",stale=\"false\"} 1.0\n"));
 }
 

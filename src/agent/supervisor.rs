@@ -188,8 +188,8 @@ async fn until(deadline: Option<Instant>) {
 impl ServerProcess {
     fn start(program: &Program, (format, level): (LogFormat, LogLevel)) -> io::Result<Self> {
         let (channel, other) = Channel::pair()?;
-        let arguments = ["serve", "--log-format", format.as_str(), "--log-level", level.as_str()];
-        let child = program.start(&arguments, other)?;
+        let arguments = ["--log-format", format.as_str(), "--log-level", level.as_str()];
+        let child = program.start_server(&arguments, other)?;
         debug!(pid = child.id(), "the server was started");
         Ok(Self { child, channel, told: None, unanswered: None })
     }

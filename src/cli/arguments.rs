@@ -12,6 +12,7 @@ use crate::config::{
     LayoutSettings, LogFormat, LogLevel, Settings, SourceSettings, TlsFrom, TlsSettings,
     parse_source,
 };
+use crate::system::program::SERVER;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,14 +80,12 @@ Exit codes: 0 ok, 1 warning, 2 critical, 3 something could not be read or is not
 64 wrong command line, 66 the host root cannot be opened, 73 --output-file cannot be made,
 74 the report cannot be written, 78 wrong configuration.")]
     Check(Check),
-    /// Answer for the agent that starts this by itself
-    #[command(hide = true)]
-    Serve(Serve),
 }
 
-/// Of its configuration, what the agent's server is told in this way.
-#[derive(Debug, Args)]
-pub(super) struct Serve {
+/// Answers for the agent, which starts this by itself.
+#[derive(Debug, Parser)]
+#[command(name = SERVER)]
+pub(super) struct ServerArguments {
     #[arg(long)]
     pub(super) log_format: LogFormat,
     #[arg(long)]

@@ -20,6 +20,22 @@ pub fn status(pid: u32, field: &str) -> u64 {
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
+/// The process of this name that a process started, or that one of those did.
+pub fn descendant(of: u32, name: &str) -> u32 {
+    let text = |pid: u32, file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).ok();
+    let is = |pid: u32| text(pid, "comm").is_some_and(|comm| comm.trim_end() == name);
+    wait_for(name, || {
+        let mut all = vec![of];
+        let mut next = 0;
+        while let Some(pid) = all.get(next) {
+            let children = text(*pid, &format!("task/{pid}/children")).unwrap_or_default();
+            all.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+            next += 1;
+        }
+        all.into_iter().skip(1).find(|pid| is(*pid))
+    })
+}
+
 /// A running `expiryd run`, started again as a service manager does when it asks for it.
 pub struct Agent {
     child: Arc<Mutex<Child>>,
@@ -80,6 +96,11 @@ impl Agent {
 
     pub fn pid(&self) -> u32 {
         self.child.lock().unwrap().id()
+    }
+
+    /// The process that answers for it.
+    pub fn server(&self) -> u32 {
+        descendant(self.pid(), "expiryd-server")
     }
 
     /// The log lines so far, each a JSON object.
