@@ -7,6 +7,7 @@ mod endpoints;
 mod log_changes;
 mod observer;
 mod reporter;
+mod server_process;
 mod start;
 mod supervisor;
 mod wait;

@@ -6,7 +6,7 @@
 //! agent's loop, which is how the agent knows that it is well.
 
 mod channel;
-mod frame;
+pub mod frame;
 mod message;
 
 pub use channel::Channel;

@@ -23,8 +23,9 @@ use endpoints::Endpoints;
 /// Within what time the agent's first beat is due.
 const FIRST_BEAT: Duration = Duration::from_mins(1);
 
-/// Bytes of memory that the process may have, so that a flood costs no other process any.
-const MEMORY: u64 = 64 << 20;
+/// Bytes of memory that the process may have, so that a flood costs no other process any: several reports
+/// on ten thousand certificates, of which clients still take the older ones.
+const MEMORY: u64 = 96 << 20;
 
 /// A server that has locked itself in.
 #[derive(Debug)]
@@ -63,7 +64,8 @@ impl Server {
         // It would be called "exe", by what it was started as.
         let _ = nix::sys::prctl::set_name(c"expiryd-server");
         let signals = Signals::listen().map_err(|e| system("signals cannot be handled", e))?;
-        let channel = Channel::new(stream).map_err(|e| system("the agent cannot be heard", e))?;
+        let channel =
+            Channel::to_agent(stream).map_err(|e| system("the agent cannot be heard", e))?;
         let answers = Answers::new(FIRST_BEAT);
         let endpoints = Endpoints::new(answers.clone());
         limits::bound_memory(MEMORY);

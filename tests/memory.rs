@@ -7,9 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use testkit::api_server::ApiServer;
-use testkit::authority::Pair;
+use testkit::authority::{Authority, Pair};
 use testkit::kubelet::{AT_ONCE, control_plane, publication_when};
-use testkit::{Agent, is_root, skip};
+use testkit::{Agent, Host, is_root, skip};
 
 /// Bytes of a key that nothing else has in a row.
 const PIECE: usize = 16;
@@ -81,10 +81,46 @@ fn no_key_is_left_in_the_memory_of_an_agent_that_has_settled_and_published() {
     publication_when(&agent, "accepted");
     let seen = agent.report()["observedAt"].clone();
     agent.report_when("two more looks", |r| r["observedAt"].as_str() > seen.as_str());
-    let memory = memory(agent.pid());
-    assert!(found(&memory, b"/etc/kubernetes/super-admin.conf") > 0, "the memory can be searched");
-    for (index, pair) in pairs.iter().enumerate() {
-        let left = forms(pair).map(|form| found(&memory, &form));
-        assert_eq!(left, [0; 3], "DER, PEM, kubeconfig of key {index}");
+    for (process, pid) in [("agent", agent.pid()), ("server", agent.server())] {
+        let memory = memory(pid);
+        assert!(
+            found(&memory, b"/etc/kubernetes/super-admin.conf") > 0,
+            "{process} can be searched"
+        );
+        for (index, pair) in pairs.iter().enumerate() {
+            let left = forms(pair).map(|form| found(&memory, &form));
+            assert_eq!(left, [0; 3], "{process}: DER, PEM, kubeconfig of key {index}");
+        }
+    }
+}
+
+#[test]
+fn of_an_etcd_machines_keys_the_server_gets_that_of_its_endpoint_and_the_agent_keeps_no_other() {
+    if !is_root() {
+        return skip("root alone may read the memory of a process that is not dumpable");
+    }
+    let host = Host::bare("ubuntu");
+    let authority = Authority::new("etcd-ca");
+    let pki = |name: &str, content: &str| host.write(&format!("etc/etcd/pki/{name}"), content);
+    let [ca, server, peer, client] = [(); 4].map(|()| authority.server());
+    let ca = Pair { certificate: authority.pem(), ..ca };
+    for (name, pair) in [("ca", &ca), ("server", &server), ("peer", &peer), ("etcdctl", &client)] {
+        pki(&format!("{name}.crt"), &pair.certificate);
+        pki(&format!("{name}.key"), &pair.key);
+    }
+    let agent = Agent::start(&host, &format!("tick = \"1s\"\ntls = \"etcd\"\n{AT_ONCE}"));
+    let seen = agent.report()["observedAt"].clone();
+    agent.report_when("two more looks", |r| r["observedAt"].as_str() > seen.as_str());
+    for (process, pid) in [("agent", agent.pid()), ("server", agent.server())] {
+        let memory = memory(pid);
+        assert!(found(&memory, b"/etc/etcd/pki/server.crt") > 0, "{process} can be searched");
+        if process == "agent" {
+            let own = forms(&server).map(|form| found(&memory, &form)).iter().sum::<usize>();
+            assert!(own > 0, "the agent keeps the endpoint's key, for the next server");
+        }
+        for (name, pair) in [("ca", &ca), ("peer", &peer), ("etcdctl", &client)] {
+            let left = forms(pair).map(|form| found(&memory, &form));
+            assert_eq!(left, [0; 3], "{process}: DER, PEM, kubeconfig of {name}.key");
+        }
     }
 }

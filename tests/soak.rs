@@ -17,21 +17,23 @@ const WARM: u32 = 60;
 const KILOBYTES: u64 = 512;
 const FILE: &str = "etc/kubernetes/pki/apiserver.crt";
 
-/// What must not grow.
+/// What must not grow, of the agent and its server.
 #[derive(Debug, PartialEq, Eq)]
 struct Held {
-    descriptors: usize,
-    threads: u64,
+    descriptors: [usize; 2],
+    threads: [u64; 2],
 }
 
 fn held(agent: &Agent) -> Held {
-    let descriptors = fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap().count();
-    Held { descriptors, threads: status(agent.pid(), "Threads") }
+    let both = [agent.pid(), agent.server()];
+    let descriptors = |pid: u32| fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    Held { descriptors: both.map(descriptors), threads: both.map(|pid| status(pid, "Threads")) }
 }
 
-/// Resident and anonymous memory in kilobytes.
+/// Resident and anonymous memory of both in kilobytes.
 fn memory(agent: &Agent) -> (u64, u64) {
-    (status(agent.pid(), "VmRSS"), status(agent.pid(), "RssAnon"))
+    let both = |field| [agent.pid(), agent.server()].map(|pid| status(pid, field)).iter().sum();
+    (both("VmRSS"), both("RssAnon"))
 }
 
 /// A day that no other certificate of the machine ends before.

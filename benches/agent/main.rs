@@ -127,30 +127,59 @@ fn idle() {
         "10 ms",
     );
 
-    let mut resident: Vec<_> = (0..5).map(|_| resident_when_idle()).collect();
-    resident.sort_unstable();
-    let (all, anonymous) = resident[resident.len() / 2];
-    row("idle: resident memory (median of 5 starts)", &format!("{all} kB"), "3900 kB");
-    row("idle: of it not backed by a file", &format!("{anonymous} kB"), "");
-    let server = agent(Path::new(NODE), &[]);
+    let mut memory: Vec<_> = (0..5).map(|_| memory_when_idle()).collect();
+    memory.sort_unstable();
+    let Memory { proportional, agent: reading, server: answering } = &memory[memory.len() / 2];
+    let what = "idle: memory of both processes, proportional (median of 5)";
+    row(what, &format!("{proportional} kB"), "5632 kB");
+    for (which, Parts { proportional, anonymous }) in [("agent", reading), ("server", answering)] {
+        let what = format!("idle: of it the {which}'s, and not backed by a file");
+        row(&what, &format!("{proportional}, {anonymous} kB"), "");
+    }
+    let agent = agent(Path::new(NODE), &[]);
     sleep(SETTLED);
-    let status = |field: &str| status(server.child.id(), field);
-    row("idle: threads (one is inotify's)", &status("Threads").to_string(), "2");
-    let switches = status("voluntary_ctxt_switches");
+    let of_both = |field: &str| -> u64 {
+        agent.processes().iter().map(|process| status(*process, field)).sum()
+    };
+    row("idle: threads (one is inotify's)", &of_both("Threads").to_string(), "3");
+    let switches = of_both("voluntary_ctxt_switches");
     sleep(Duration::from_secs(10));
-    let woken = status("voluntary_ctxt_switches") - switches;
+    let woken = of_both("voluntary_ctxt_switches") - switches;
     row("idle: wake-ups in 10 s", &woken.to_string(), "0");
 }
 
 /// In the default configuration.
 const SETTLED: Duration = Duration::from_secs(14);
 
-/// Resident memory in kB, and how much of it no file stands behind, past the end of the thread that looked.
-fn resident_when_idle() -> (u64, u64) {
-    let server = agent(Path::new(NODE), &[]);
+/// Proportional set sizes in kB: what several processes share counts for each with its part.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Memory {
+    proportional: u64,
+    agent: Parts,
+    server: Parts,
+}
+
+/// Of one process: all, and how much no file stands behind.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Parts {
+    proportional: u64,
+    anonymous: u64,
+}
+
+/// Past the end of the thread that looked.
+fn memory_when_idle() -> Memory {
+    let agent = agent(Path::new(NODE), &[]);
     sleep(SETTLED);
-    let status = |field| status(server.child.id(), field);
-    (status("VmRSS"), status("RssAnon"))
+    let parts = |pid: u32| {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+        let field = |name: &str| {
+            let line = rollup.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().trim_end_matches(" kB").parse().unwrap()
+        };
+        Parts { proportional: field("Pss:"), anonymous: field("Anonymous:") }
+    };
+    let [agent, server] = agent.processes().map(parts);
+    Memory { proportional: agent.proportional + server.proportional, agent, server }
 }
 
 fn change() {

@@ -39,6 +39,13 @@ pub fn agent(node: &Path, more: &[&str]) -> Server {
     Server { child, address: address.unwrap() }
 }
 
+impl Server {
+    /// The agent, and the process that answers for it.
+    pub fn processes(&self) -> [u32; 2] {
+        [self.child.id(), testkit::descendant(self.child.id(), "expiryd-server")]
+    }
+}
+
 /// A connection that stays open.
 pub struct Connection {
     stream: TcpStream,

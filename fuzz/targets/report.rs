@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
         report.earliest.as_ref().map(|e| e.not_after),
         counted.map(|c| c.certificate.not_after).min()
     );
-    let page = html::render(Some(&report), Timestamp::from_unix(NOW));
+    let page = html::render(Some(&report)).fill(Timestamp::from_unix(NOW));
     assert!(page.ends_with("</html>") && !page.contains("<script"));
     assert!(metrics::textfile(&report).ends_with('\n'));
 });

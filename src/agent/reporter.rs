@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::log_changes;
 use super::observer::Observation;
-use super::supervisor::Told;
+use super::server_process::Told;
 use crate::agent_status::{AgentStats, ServerStatus};
 use crate::clock::Moment;
 use crate::config::Config;

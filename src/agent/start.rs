@@ -11,7 +11,8 @@ use tracing::info;
 use super::endpoints::Endpoints;
 use super::observer::Observer;
 use super::reporter::{Outputs, Reporter};
-use super::supervisor::{Inputs, Supervisor};
+use super::server_process::Inputs;
+use super::supervisor::Supervisor;
 use super::{Agent, Reload, SCAN_TIMEOUT};
 use crate::agent_status::{AgentStats, ProcessProbe, ServerStatus};
 use crate::clock;
@@ -46,7 +47,7 @@ pub fn start<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static>(
     let (reports, heard) = watch::channel(None);
     let (told, tellings) = watch::channel(None);
     let (beats, beaten) =
-        watch::channel(Beat { number: 0, next: SCAN_TIMEOUT, agent: probe.read() });
+        watch::channel(Beat { number: 1, next: SCAN_TIMEOUT, agent: probe.read() });
     let (status, server_status) = watch::channel(ServerStatus::default());
     let (stop, stopped) = watch::channel(false);
     let (publications, published) = watch::channel(Vec::new());

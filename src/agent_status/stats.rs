@@ -35,7 +35,7 @@ pub struct ServerStatus {
     /// How often it had to be started again; `None` while it never had to.
     pub restarts: Option<ServerRestarts>,
     /// Each layer of its sandbox, and whether it is on.
-    pub sandbox: Arc<[(String, bool)]>,
+    pub sandbox: Arc<[(&'static str, bool)]>,
 }
 
 impl AgentStats {

@@ -14,7 +14,7 @@ use rustix::net::{
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
-use super::frame::Frame;
+use super::frame::{Frame, OF_AGENT, OF_SERVER};
 
 /// Bytes that are read at once.
 const CHUNK: usize = 16 * 1024;
@@ -22,9 +22,17 @@ const CHUNK: usize = 16 * 1024;
 /// Most descriptors that may have come before the frames that they belong to.
 const DESCRIPTORS: usize = 64;
 
+/// Whose end of it one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Agent,
+    Server,
+}
+
 /// One end.
 #[derive(Debug)]
 pub struct Channel {
+    end: End,
     stream: UnixStream,
     received: BytesMut,
     descriptors: VecDeque<OwnedFd>,
@@ -32,22 +40,27 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// This end, and the other one for another process.
+    /// The agent's end, and the other one for its server.
     ///
     /// # Errors
     /// The kernel gives no sockets.
     pub fn pair() -> io::Result<(Self, OwnedFd)> {
         let (own, other) = net::UnixStream::pair()?;
-        Ok((Self::new(own)?, other.into()))
+        Ok((Self::new(End::Agent, own)?, other.into()))
     }
 
-    /// The end that another process made.
+    /// The server's end, which the agent made.
     ///
     /// # Errors
     /// It is not a socket.
-    pub fn new(stream: net::UnixStream) -> io::Result<Self> {
+    pub fn to_agent(stream: net::UnixStream) -> io::Result<Self> {
+        Self::new(End::Server, stream)
+    }
+
+    fn new(end: End, stream: net::UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         Ok(Self {
+            end,
             stream: UnixStream::from_std(stream)?,
             received: BytesMut::new(),
             descriptors: VecDeque::new(),
@@ -61,7 +74,7 @@ impl Channel {
     /// # Errors
     /// The frame is too large, or nobody is at the other end.
     pub async fn send(&self, frame: &Frame, mut with: Option<BorrowedFd<'_>>) -> io::Result<()> {
-        let prefix = frame.prefix().map_err(invalid)?;
+        let prefix = frame.prefix(self.end.sends()).map_err(invalid)?;
         let parts = frame.parts.iter().map(|part| &part[..]);
         for part in [&prefix[..], &frame.head].into_iter().chain(parts) {
             let mut rest = part;
@@ -82,7 +95,8 @@ impl Channel {
     /// What comes is no frame, or the kernel refuses to read it.
     pub async fn receive(&mut self) -> io::Result<Option<(Frame, Option<OwnedFd>)>> {
         loop {
-            if let Some(frame) = Frame::take(&mut self.received).map_err(invalid)? {
+            let most = self.end.receives();
+            if let Some(frame) = Frame::take(&mut self.received, most).map_err(invalid)? {
                 let descriptor = if frame.descriptor { self.descriptors.pop_front() } else { None };
                 if self.received.is_empty() {
                     // It would keep the memory of the frame.
@@ -90,12 +104,35 @@ impl Channel {
                 }
                 return Ok(Some((frame, descriptor)));
             }
-            let Self { stream, received, descriptors, chunk } = self;
-            let read = || Ok(receive_some(&*stream, chunk, descriptors)?);
+            let Self { end, stream, received, descriptors, chunk } = self;
+            let room = match end {
+                // Its server has none to give.
+                End::Agent => 0,
+                End::Server => DESCRIPTORS.saturating_sub(descriptors.len()),
+            };
+            let read = || Ok(receive_some(&*stream, chunk, descriptors, room)?);
             match stream.async_io(Interest::READABLE, read).await? {
                 0 => return Ok(None),
                 read => received.extend_from_slice(chunk.get(..read).unwrap_or_default()),
             }
+        }
+    }
+}
+
+impl End {
+    /// The most bytes of a frame that it sends.
+    const fn sends(self) -> usize {
+        match self {
+            Self::Agent => OF_AGENT,
+            Self::Server => OF_SERVER,
+        }
+    }
+
+    /// The most bytes of one that it takes.
+    const fn receives(self) -> usize {
+        match self {
+            Self::Agent => OF_SERVER,
+            Self::Server => OF_AGENT,
         }
     }
 }
@@ -118,6 +155,7 @@ fn receive_some(
     from: impl AsFd,
     chunk: &mut [u8],
     descriptors: &mut VecDeque<OwnedFd>,
+    room: usize,
 ) -> rustix::io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -125,7 +163,7 @@ fn receive_some(
     let received = recvmsg(from, &mut [IoSliceMut::new(chunk)], &mut control, flags)?;
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
-            descriptors.extend(rights.take(DESCRIPTORS.saturating_sub(descriptors.len())));
+            descriptors.extend(rights.take(room));
         }
     }
     Ok(received.bytes)
@@ -146,7 +184,7 @@ mod tests {
 
     fn both() -> (Channel, Channel) {
         let (one, other) = Channel::pair().unwrap();
-        (one, Channel::new(other.into()).unwrap())
+        (one, Channel::to_agent(other.into()).unwrap())
     }
 
     fn frame(head: &'static str, size: usize, descriptor: bool) -> Frame {
@@ -184,6 +222,18 @@ mod tests {
         let mut client = TcpStream::connect(address).unwrap();
         drop(taken.accept().unwrap());
         assert_eq!(client.read(&mut [0]).unwrap(), 0, "it is the socket that was sent");
+    }
+
+    #[tokio::test]
+    async fn of_the_server_no_descriptor_and_no_large_frame_is_taken() {
+        let (mut one, other) = both();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        other.send(&frame("a", 0, true), Some(listener.as_fd())).await.unwrap();
+        assert!(matches!(one.receive().await, Ok(Some((_, None)))));
+        assert!(other.send(&frame("a", OF_SERVER, false), None).await.is_err());
+        let prefix = frame("a", OF_SERVER, false).prefix(OF_AGENT).unwrap();
+        assert_eq!(other.stream.try_write(&prefix).unwrap(), prefix.len());
+        assert_eq!(one.receive().await.unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[tokio::test]

@@ -21,8 +21,11 @@ const LENGTH: usize = 4;
 /// Most parts of one frame.
 const PARTS: usize = 64;
 
-/// Most bytes of one frame: ten thousand certificates in every form take 16 MiB.
-pub(super) const LIMIT: usize = 24 << 20;
+/// Most bytes of a frame of the agent's: ten thousand certificates in every form take 16 MiB.
+pub const OF_AGENT: usize = 24 << 20;
+
+/// Most bytes of a frame of its server's, which may have been taken over.
+pub const OF_SERVER: usize = 1024;
 
 /// See the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,14 +45,14 @@ pub enum FrameError {
     #[error("it is of version {0}, and this program speaks version {VERSION}")]
     Version(u8),
     /// More than may go into one.
-    #[error(
-        "it has {bytes} bytes in {parts} parts, and {LIMIT} bytes in {PARTS} parts is the most"
-    )]
+    #[error("it has {bytes} bytes in {parts} parts, and {most} bytes in {PARTS} parts is the most")]
     TooLarge {
         /// Bytes in all.
         bytes: usize,
         /// Parts.
         parts: usize,
+        /// The most bytes.
+        most: usize,
     },
     /// It promises neither one descriptor nor none.
     #[error("it promises {0} descriptors")]
@@ -57,13 +60,13 @@ pub enum FrameError {
 }
 
 impl Frame {
-    /// What goes before the head and the parts.
+    /// What goes before the head and the parts, which have `most` bytes in all.
     ///
     /// # Errors
     /// It is too large.
-    pub fn prefix(&self) -> Result<Vec<u8>, FrameError> {
+    pub fn prefix(&self, most: usize) -> Result<Vec<u8>, FrameError> {
         let sizes: Vec<usize> = self.parts.iter().map(Bytes::len).collect();
-        bounded(self.head.len(), &sizes)?;
+        bounded(self.head.len(), &sizes, most)?;
         let mut prefix = vec![VERSION, u8::from(self.descriptor)];
         // Both fit, as they are bounded.
         prefix.extend(u16::try_from(sizes.len()).unwrap_or(u16::MAX).to_le_bytes());
@@ -73,13 +76,14 @@ impl Frame {
         Ok(prefix)
     }
 
-    /// Takes the first frame off what was received, once it is whole; until then makes room for the rest of it.
+    /// Takes the first frame, of `most` bytes, off what was received, once it is whole; until then makes room for
+    /// the rest of it.
     ///
     /// # Errors
     /// What was received is no frame. Nothing that follows can be understood either.
-    pub fn take(received: &mut BytesMut) -> Result<Option<Self>, FrameError> {
-        let Some(lengths) = Lengths::read(received)? else { return Ok(None) };
-        let content = bounded(lengths.head, &lengths.parts)?;
+    pub fn take(received: &mut BytesMut, most: usize) -> Result<Option<Self>, FrameError> {
+        let Some(lengths) = Lengths::read(received, most)? else { return Ok(None) };
+        let content = bounded(lengths.head, &lengths.parts, most)?;
         let begin = PREFIX + LENGTH * lengths.parts.len();
         if received.len() < begin + content {
             received.reserve(begin + content - received.len());
@@ -102,7 +106,7 @@ struct Lengths {
 
 impl Lengths {
     /// `None` while it is not all there.
-    fn read(received: &[u8]) -> Result<Option<Self>, FrameError> {
+    fn read(received: &[u8], most: usize) -> Result<Option<Self>, FrameError> {
         let mut prefix = received;
         let mut fields = || {
             Some((
@@ -119,7 +123,7 @@ impl Lengths {
             return Err(FrameError::Descriptors(descriptors));
         }
         if usize::from(parts) > PARTS {
-            return Err(FrameError::TooLarge { bytes: 0, parts: parts.into() });
+            return Err(FrameError::TooLarge { bytes: 0, parts: parts.into(), most });
         }
         let mut length = || prefix.try_get_u32_le().ok()?.try_into().ok();
         let Some(head) = length() else { return Ok(None) };
@@ -129,10 +133,10 @@ impl Lengths {
 }
 
 /// The bytes of the head and the parts, as far as they may be.
-fn bounded(head: usize, parts: &[usize]) -> Result<usize, FrameError> {
+fn bounded(head: usize, parts: &[usize], most: usize) -> Result<usize, FrameError> {
     let bytes = parts.iter().fold(head, |sum, part| sum.saturating_add(*part));
-    if bytes > LIMIT || parts.len() > PARTS {
-        return Err(FrameError::TooLarge { bytes, parts: parts.len() });
+    if bytes > most || parts.len() > PARTS {
+        return Err(FrameError::TooLarge { bytes, parts: parts.len(), most });
     }
     Ok(bytes)
 }
@@ -152,7 +156,7 @@ mod tests {
 
     fn written(frame: &Frame) -> Vec<u8> {
         let parts = frame.parts.iter().map(|part| &part[..]);
-        [&frame.prefix().unwrap()[..], &frame.head]
+        [&frame.prefix(OF_AGENT).unwrap()[..], &frame.head]
             .into_iter()
             .chain(parts)
             .collect::<Vec<_>>()
@@ -167,7 +171,7 @@ mod tests {
             let (mut received, mut taken) = (BytesMut::new(), Vec::new());
             for some in all.chunks(chunk) {
                 received.extend_from_slice(some);
-                while let Some(frame) = Frame::take(&mut received).unwrap() {
+                while let Some(frame) = Frame::take(&mut received, OF_AGENT).unwrap() {
                     taken.push(frame);
                 }
             }
@@ -186,17 +190,18 @@ mod tests {
         };
         for prefix in [lengths(u32::MAX, &[]), lengths(1, &[u32::MAX; 3]), lengths(1, &[0; 65])] {
             let mut received = BytesMut::from(&prefix[..]);
-            let refused = Frame::take(&mut received);
+            let refused = Frame::take(&mut received, OF_AGENT);
             assert!(matches!(refused, Err(FrameError::TooLarge { .. })), "{refused:?}");
             assert!(received.capacity() < 1024);
         }
-        let large = Frame { parts: vec![vec![0; LIMIT + 1].into()], ..Frame::default() };
-        assert!(matches!(large.prefix(), Err(FrameError::TooLarge { .. })));
+        let large = Frame { parts: vec![vec![0; OF_SERVER + 1].into()], ..Frame::default() };
+        assert!(matches!(large.prefix(OF_SERVER), Err(FrameError::TooLarge { .. })));
+        assert!(large.prefix(OF_AGENT).is_ok());
     }
 
     #[test]
     fn bytes_that_are_no_frame_are_refused_at_once() {
-        let take = |bytes: [u8; 4]| Frame::take(&mut BytesMut::from(&bytes[..]));
+        let take = |bytes: [u8; 4]| Frame::take(&mut BytesMut::from(&bytes[..]), OF_SERVER);
         assert_eq!(take([2, 0, 0, 0]), Err(FrameError::Version(2)));
         assert_eq!(take([VERSION, 2, 0, 0]), Err(FrameError::Descriptors(2)));
     }

@@ -1,8 +1,8 @@
 """What a taken-over expiryd could do: system calls made inside the running process, by ptrace(2).
 
-Each door is tried twice, in a process of root without a sandbox and in the agent that root started: the
-first shows that the door is one, the second that it is closed. Doors that stay open are named with their
-reason, and it is an error if one of them is closed after all.
+Each door is tried three times, in a process of root without a sandbox, in the agent that root started, and in
+the server that the agent started: the first shows that the door is one, the others that it is closed. Doors
+that stay open are named with their reason, and it is an error if one of them is closed after all.
 
 usage: doors.py PID-OF-AGENT HOST-ROOT FOLDER     (x86_64, as root, in a mount namespace of its own)
 """
@@ -21,7 +21,7 @@ PTRACE_SINGLESTEP, PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_ATTACH, PTRACE_DETACH 
 REGISTERS = """r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss
 fs_base gs_base ds es fs gs""".split()
 CALL = dict(
-    open=2, mmap=9, mprotect=10, socket=41, connect=42, truncate=76, rename=82, mkdir=83, link=86,
+    open=2, mmap=9, mprotect=10, socket=41, connect=42, bind=49, listen=50, truncate=76, rename=82, mkdir=83, link=86,
     unlink=87, symlink=88, chmod=90, chown=92, ptrace=101, mknod=133, mount=165, setxattr=188, kill=62,
     keyctl=250, utimensat=280, unshare=272, setns=308, perf_event_open=298,
     process_vm_readv=310, memfd_create=319, bpf=321, userfaultfd=323, execveat=322, io_uring_setup=425,
@@ -80,8 +80,8 @@ class Process:
 class Doors:
     """Things to try; each returns what the last call of it returned."""
 
-    def __init__(self, host, folder, other):
-        self.host, self.folder, self.other = host, folder, other
+    def __init__(self, host, folder, other, port):
+        self.host, self.folder, self.other, self.port = host, folder, other, port
         self.names = 0
 
     def new(self, content="x"):
@@ -235,6 +235,18 @@ class Doors:
     connect_datagram = connect_unix(lambda self: f"{self.folder}/datagram".encode(), socket.SOCK_DGRAM)
     connect_abstract = connect_unix(lambda self: b"\0expiryd-doors", socket.SOCK_DGRAM)
 
+    def connect_tcp(self, p):
+        fd = p.call("socket", socket.AF_INET, socket.SOCK_STREAM, 0)
+        address = struct.pack("=H", socket.AF_INET) + struct.pack(">H", self.port) + b"\x7f\0\0\1" + bytes(8)
+        return fd if fd < 0 else p.call("connect", fd, address, len(address))
+
+    def listen_tcp(self, p):
+        fd = p.call("socket", socket.AF_INET, socket.SOCK_STREAM, 0)
+        return fd if fd < 0 else p.call("listen", fd, 1)
+
+    def send_udp(self, p):
+        return p.call("socket", socket.AF_INET, socket.SOCK_DGRAM, 0)
+
     def memory_executable(self, p):
         return p.call("mmap", 0, 4096, 7, 0x22, -1, 0)
 
@@ -250,6 +262,8 @@ class Doors:
         return attempt
 
     read_shadow = read("/etc/shadow")
+    read_os_release = read("/etc/os-release")
+    read_certificate = read("{host}/etc/kubernetes/pki/apiserver.crt")
     read_pod_volume = read("{host}/var/lib/kubelet/pods/0/volumes/token")
     read_etcd_data = read("{host}/var/lib/etcd/member/snap/db")
     read_process = read("/proc/{other}/environ")
@@ -258,9 +272,24 @@ class Doors:
 
 #: What stays open, and why (docs/threat-model.md).
 OPEN = {
-    "read_ca_key": "Landlock grants directories, for a renewal makes new files; the unit masks the keys, "
-    "AppArmor denies them",
+    "agent": {
+        "read_certificate": "it is what the agent is for",
+        "read_ca_key": "Landlock grants directories, for a renewal makes new files; the unit masks the keys, "
+        "AppArmor denies them",
+        "connect_tcp": "the API server's address is in a kubeconfig",
+        "send_udp": "a name is resolved by it",
+        "listen_tcp": "a reload may change the address",
+    },
+    "server": {},
 }
+
+#: What /proc/PID/status says of each; the server has nothing of the bounding set's.
+STATUS = {
+    "agent": {"CapEff": "0000000000000004", "CapPrm": "0000000000000004"},
+    "server": {"CapEff": "0000000000000000", "CapPrm": "0000000000000000"},
+}
+OF_BOTH = {"Uid": "65534\t65534\t65534\t65534", "CapBnd": "0000000000000004", "CapAmb": "0000000000000000",
+           "NoNewPrivs": "1", "Seccomp": "2"}
 
 #: What a kernel may not have at all.
 ABSENT = {-errno.EAFNOSUPPORT, -errno.EPROTONOSUPPORT, -errno.ESOCKTNOSUPPORT, -errno.ENOSYS}
@@ -292,19 +321,29 @@ def meaning(result):
     return "open" if result >= 0 or result < -4095 else errno.errorcode.get(-result, str(result))
 
 
+def server_of(agent):
+    with open(f"/proc/{agent}/task/{agent}/children") as children:
+        server = int(children.read().split()[0])
+    with open(f"/proc/{server}/comm") as name:
+        assert name.read() == "expiryd-server\n", "it is another process"
+    return server
+
+
 def main():
     agent, host, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    processes = {"agent": agent, "server": server_of(agent)}
     os.makedirs(f"{folder}/mount", exist_ok=True)
     sockets = listen(folder)
+    tcp = socket.create_server(("127.0.0.1", 0))
     other = sleeping()
     names = [name for name, door in vars(Doors).items()
              if callable(door) and not name.startswith("__")
              and name not in ("new", "unshare", "make_socket", "connect_unix", "read")]
-    doors, results, failures = Doors(host, folder, other.pid), {"agent": {}, "root": {}}, 0
-    process = Process(agent)
-    for name in names:
-        results["agent"][name] = getattr(doors, name)(process)
-    process.release()
+    doors, results, failures = Doors(host, folder, other.pid, tcp.getsockname()[1]), {"root": {}}, 0
+    for which, pid in processes.items():
+        process = Process(pid)
+        results[which] = {name: getattr(doors, name)(process) for name in names}
+        process.release()
     for name in names:
         # One for each: some doors lead out of where the others are.
         control = sleeping()
@@ -312,24 +351,28 @@ def main():
         control.kill()
     other.kill()
     for name in names:
-        root, inside = results["root"][name], results["agent"][name]
+        root = results["root"][name]
         absent = meaning(root) != "open" and root in ABSENT
-        as_it_should = absent or (meaning(root) == "open" and (meaning(inside) == "open") == (name in OPEN))
-        failures += not as_it_should
-        print(f"{'ok    ' if as_it_should else 'FAILED'} {name:24} root: {meaning(root):14} "
-              f"agent: {meaning(inside)}{'  (this kernel has none)' if absent else ''}")
-    for task in os.listdir(f"/proc/{agent}/task"):
-        with open(f"/proc/{agent}/task/{task}/status") as file:
-            status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
-        for field, value in [("Uid", "65534\t65534\t65534\t65534"), ("CapEff", "0000000000000004"),
-                             ("CapPrm", "0000000000000004"), ("CapBnd", "0000000000000004"),
-                             ("NoNewPrivs", "1"), ("Seccomp", "2")]:
-            if status[field] != value:
-                failures += 1
-                print(f"FAILED thread {task}: {field} is {status[field]}, not {value}")
-    closed = sum(meaning(result) != "open" for result in results["agent"].values())
-    print(f"{len(names)} doors, {closed} closed, {len(OPEN)} left open on purpose, {failures} failures")
-    del sockets
+        for which in processes:
+            inside = results[which][name]
+            as_it_should = absent or (meaning(root) == "open"
+                                      and (meaning(inside) == "open") == (name in OPEN[which]))
+            failures += not as_it_should
+            print(f"{'ok    ' if as_it_should else 'FAILED'} {name:24} root: {meaning(root):14} "
+                  f"{which}: {meaning(inside)}{'  (this kernel has none)' if absent else ''}")
+    for which, pid in processes.items():
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/status") as file:
+                status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+            for field, value in (STATUS[which] | OF_BOTH).items():
+                if status[field] != value:
+                    failures += 1
+                    print(f"FAILED {which}'s thread {task}: {field} is {status[field]}, not {value}")
+    for which in processes:
+        closed = sum(meaning(result) != "open" for result in results[which].values())
+        print(f"{which}: {len(names)} doors, {closed} closed, {len(OPEN[which])} left open on purpose")
+    print(f"{failures} failures")
+    del sockets, tcp
     sys.exit(failures != 0)
 
 

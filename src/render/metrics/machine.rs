@@ -140,7 +140,7 @@ pub(super) fn register_agent(families: &mut Vec<ConstFamily>, report: &Report, s
         )
         .register(families);
     let of_agent = stats.sandbox.iter().map(|(layer, on)| ("agent", *layer, on));
-    let of_server = stats.server.sandbox.iter().map(|(layer, on)| ("server", &**layer, on));
+    let of_server = stats.server.sandbox.iter().map(|(layer, on)| ("server", *layer, on));
     ConstFamily::gauge("expiryd_sandbox_layer", "Whether the kernel put this layer on")
         .with_all(of_agent.chain(of_server).map(|(process, layer, on)| {
             (labels([("process", process), ("layer", layer)]), truth(*on))
