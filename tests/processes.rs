@@ -172,6 +172,18 @@ fn a_server_that_hangs_is_killed_and_started_again() {
 }
 
 #[test]
+fn a_server_that_hangs_keeps_no_agent_from_ending() {
+    let host = Host::like("ubuntu-etcd");
+    let mut agent = Agent::start(&host, "");
+    agent.report();
+    let hanging = agent.server();
+    kill("STOP", hanging);
+    agent.signal("TERM");
+    assert_eq!(agent.ended(), Some(0));
+    assert!(!fs::exists(format!("/proc/{hanging}")).unwrap(), "it was not ended with the agent");
+}
+
+#[test]
 fn the_node_never_notices_the_end_of_the_server() {
     let api = ApiServer::start();
     let host = control_plane(&api);

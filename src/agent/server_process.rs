@@ -106,11 +106,17 @@ impl ServerProcess {
         inputs: &mut Inputs,
         status: &watch::Sender<ServerStatus>,
     ) -> Ended {
+        let mut stop = inputs.stop.clone();
         inputs.serving.mark_changed();
         inputs.reports.mark_changed();
         inputs.beats.mark_changed();
         loop {
-            match timeout(ANSWER, self.tell(inputs)).await {
+            let told = tokio::select! {
+                told = timeout(ANSWER, self.tell(inputs)) => told,
+                // Told half of something it can be told nothing more.
+                _ = stop.changed() => return Ended::Stopped,
+            };
+            match told {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
                     debug!(%error, "the server cannot be told");
@@ -134,7 +140,7 @@ impl ServerProcess {
                 Ok(()) = inputs.reports.changed() => inputs.reports.mark_changed(),
                 Ok(()) = inputs.beats.changed() => inputs.beats.mark_changed(),
                 () = until(due) => return hangs(),
-                _ = inputs.stop.changed() => {
+                _ = stop.changed() => {
                     self.stop().await;
                     return Ended::Stopped;
                 }
