@@ -166,8 +166,15 @@ impl ServerProcess {
         }
     }
 
-    /// Tells it what is new: first where to answer, then what, then that the loop turned.
+    /// Tells it what is new: what to answer before where, so that none that is started again says that it knows
+    /// nothing; then that the loop turned.
     async fn tell(&mut self, inputs: &mut Inputs) -> io::Result<()> {
+        if inputs.reports.has_changed().unwrap_or(false) {
+            let told = inputs.reports.borrow_and_update().clone();
+            if let Some((report, stats)) = told {
+                self.send(shown(&report, &stats), None).await?;
+            }
+        }
         if inputs.serving.has_changed().unwrap_or(false) {
             let now = inputs.serving.borrow_and_update().clone();
             for message in changes(self.told.as_ref(), &now) {
@@ -178,12 +185,6 @@ impl ServerProcess {
                 self.send(message.into_frame(), socket.map(|socket| socket.as_fd())).await?;
             }
             self.told = Some(now);
-        }
-        if inputs.reports.has_changed().unwrap_or(false) {
-            let told = inputs.reports.borrow_and_update().clone();
-            if let Some((report, stats)) = told {
-                self.send(shown(&report, &stats), None).await?;
-            }
         }
         if inputs.beats.has_changed().unwrap_or(false) {
             let beat = *inputs.beats.borrow_and_update();
