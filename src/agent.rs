@@ -28,13 +28,13 @@ use crate::escape::Escaped;
 use crate::failure::Failure;
 use crate::http::pass_on_panic;
 use crate::node;
-use crate::privsep::Beat;
 use crate::served::Sighting;
 use crate::system::manager;
 use crate::system::signals::{SignalAction, Signals};
 use endpoints::Endpoints;
 use observer::Observer;
 use reporter::Reporter;
+use server_process::Turn;
 pub use start::start;
 use wait::{Event, run_blocking};
 
@@ -58,7 +58,7 @@ pub struct Agent<F> {
     /// What the kernel shows of this process.
     probe: ProcessProbe,
     /// Each turn of the loop, for the server.
-    beats: watch::Sender<Beat>,
+    turns: watch::Sender<Turn>,
     /// Locked only by whoever works with it in a thread that may block.
     observer: Arc<Mutex<Observer>>,
     /// Says that something changed on the disk.
@@ -120,7 +120,7 @@ impl<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static> Agent<F> {
 
     /// Observes the machine and reports what was found.
     async fn observe(&mut self) -> Result<(), Failure> {
-        self.beat(SCAN_TIMEOUT);
+        self.turn(SCAN_TIMEOUT);
         self.changes.mark_unchanged();
         let observation = self.with_observer(Observer::observe).await;
         if let Some(path) = &observation.not_granted {
@@ -129,14 +129,14 @@ impl<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static> Agent<F> {
         self.endpoints.set_tls(observation.tls.clone());
         let wait = self.reporter.report(observation);
         self.next_scan = Instant::now() + wait;
-        self.beat(wait.saturating_add(SCAN_TIMEOUT));
+        self.turn(wait.saturating_add(SCAN_TIMEOUT));
         Ok(())
     }
 
     /// Tells the server that the loop turned, and turns again within `next`.
-    fn beat(&self, next: Duration) {
-        let agent = self.probe.read();
-        self.beats.send_modify(|beat| *beat = Beat { number: beat.number + 1, next, agent });
+    fn turn(&self, next: Duration) {
+        let (next, agent) = (Instant::now() + next, self.probe.read());
+        self.turns.send_modify(|turn| *turn = Turn { number: turn.number + 1, next, agent });
     }
 
     /// Reads the configuration again; what is wrong with it leaves everything as it was.

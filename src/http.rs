@@ -74,12 +74,14 @@ pub async fn serve(
     let mut tasks = JoinSet::new();
     loop {
         let accepted = tokio::select! {
+            // What comes in once it is to stop, or to be encrypted in another way, is not to be taken any more.
+            biased;
+            _ = stop.changed() => break,
             accepted = listener.accept() => accepted,
             Some(ended) = tasks.join_next() => {
                 pass_on_panic(ended);
                 continue;
             }
-            _ = stop.changed() => break,
         };
         match accepted {
             Ok((stream, peer)) => {

@@ -1,7 +1,7 @@
 //! What the two processes say to each other: the agent, which reads certificates, and its server, which
 //! answers whoever asks.
 //!
-//! They are apart as in OpenSSH and ntpd, so that who can be reached cannot read, and who reads cannot be
+//! They are apart as in OpenSSH and in OpenBSD's ntpd, so that who can be reached cannot read, and who reads cannot be
 //! reached. The agent tells and the server never asks: it says that it started, and answers each beat of the
 //! agent's loop, which is how the agent knows that it is well.
 

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use testkit::api_server::ApiServer;
+use testkit::certificate::CertificateBuilder;
 use testkit::kubelet::{AT_ONCE, control_plane, publication, publication_when};
 use testkit::{Agent, Host, descendant, expiryd, strace, wait_for};
 
@@ -20,6 +21,20 @@ fn field(pid: u32, name: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
     value.unwrap().to_owned()
+}
+
+/// An etcd machine whose report is more than a socket pair holds.
+fn large() -> Host {
+    let host = Host::like("ubuntu-etcd");
+    for n in 0..1_000 {
+        let leaf = CertificateBuilder::leaf("20300101000000Z").named(&format!("leaf {n}"));
+        host.write(&format!("etc/etcd/pki/{n:04}.crt"), leaf.pem());
+    }
+    host
+}
+
+fn said(agent: &Agent, words: &str) -> bool {
+    agent.log().iter().any(|line| line["message"].as_str().is_some_and(|m| m.contains(words)))
 }
 
 /// The open descriptors, and what each is.
@@ -116,7 +131,7 @@ fn the_agent_listens_and_takes_no_connection() {
 
 #[test]
 fn no_connection_is_refused_while_the_server_is_killed_again_and_again() {
-    let host = Host::like("ubuntu-etcd");
+    let host = large();
     let agent = Agent::start(&host, "");
     agent.report();
     let (address, killing) = (agent.address, AtomicBool::new(true));
@@ -146,9 +161,8 @@ fn no_connection_is_refused_while_the_server_is_killed_again_and_again() {
     assert_eq!(report["serverRestarts"]["reason"], "ended (signal: 9 (SIGKILL))");
     assert!(report["serverRestarts"]["last"].is_string());
     assert!(agent.get("/metrics").body.contains("\nexpiryd_server_restarts_total 3.0\n"));
-    let said = "the server ended (signal: 9 (SIGKILL)); until it is started again in";
-    let log = agent.log();
-    assert!(log.iter().any(|line| line["message"].as_str().is_some_and(|m| m.starts_with(said))));
+    let killed = "the server ended (signal: 9 (SIGKILL)); until it is started again in";
+    assert!(said(&agent, killed));
 }
 
 #[test]
@@ -173,13 +187,17 @@ fn a_server_that_hangs_is_killed_and_started_again() {
 
 #[test]
 fn a_server_that_hangs_keeps_no_agent_from_ending() {
-    let host = Host::like("ubuntu-etcd");
-    let mut agent = Agent::start(&host, "");
+    let host = large();
+    let mut agent = Agent::start(&host, "tick = \"1s\"\nlog-level = \"debug\"\n");
     agent.report();
     let hanging = agent.server();
+    let looks = |agent: &Agent| agent.log().iter().filter(|l| l["message"] == "scanned").count();
+    let before = looks(&agent);
     kill("STOP", hanging);
+    wait_for("a look that it cannot be told of", || (looks(&agent) > before + 1).then_some(()));
     agent.signal("TERM");
     assert_eq!(agent.ended(), Some(0));
+    assert!(!said(&agent, "did not answer"), "it was waited for until it counted as ended");
     assert!(!fs::exists(format!("/proc/{hanging}")).unwrap(), "it was not ended with the agent");
 }
 

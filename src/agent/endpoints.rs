@@ -12,6 +12,7 @@ use tracing::info;
 
 use crate::config::{Config, refuse_plaintext};
 use crate::failure::Failure;
+use crate::privsep::ToServer;
 use crate::tls::{Credentials, Tls};
 
 /// Connections that the kernel keeps for the server to take. When there is no room the kernel lets a
@@ -26,6 +27,32 @@ pub(super) struct Serving {
     /// By the address that was asked for.
     pub(super) sockets: BTreeMap<SocketAddr, Arc<TcpListener>>,
     pub(super) tls: Tls<Credentials>,
+}
+
+impl Serving {
+    /// What a server that was told `told` has to be told: where to answer no more before how to answer elsewhere,
+    /// which may be in plain text; and where to answer at last.
+    pub(super) fn since(&self, told: Option<&Self>) -> Vec<ToServer> {
+        let before = |address| told.and_then(|told| told.sockets.get(address));
+        let known = told.into_iter().flat_map(|told| told.sockets.keys());
+        let gone = known.filter(|address| !self.sockets.contains_key(address));
+        let mut messages: Vec<_> = gone.map(|address| ToServer::Close(*address)).collect();
+        if told.is_none_or(|told| told.connections != self.connections) {
+            messages.push(ToServer::Connections(self.connections));
+        }
+        if told.is_none_or(|told| !told.tls.is_same(&self.tls)) {
+            messages.push(match &self.tls {
+                Tls::Plaintext => ToServer::Plaintext,
+                Tls::Missing => ToServer::NoCertificate,
+                Tls::On(credentials) => ToServer::Tls((**credentials).clone()),
+            });
+        }
+        let new = self.sockets.iter().filter(|(address, socket)| {
+            before(address).is_none_or(|before| !Arc::ptr_eq(before, socket))
+        });
+        messages.extend(new.map(|(address, _)| ToServer::Listen(*address)));
+        messages
+    }
 }
 
 #[derive(Debug)]
@@ -47,6 +74,8 @@ impl Endpoints {
             let address = socket.local_addr().and_then(|address| {
                 // Which is the only way in which a program that is executed gets one.
                 rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+                // The server may not set that.
+                socket.set_nonblocking(true)?;
                 Ok(address)
             });
             let address = address.map_err(|error| {
@@ -127,4 +156,36 @@ fn not_bound(address: SocketAddr, error: &io::Error) -> Failure {
     Failure::Address(format!(
         "listen: {address} cannot be bound: {error}; {remedy}, or name another address with --listen"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_told_what_differs_from_what_it_was_told() {
+        let socket = || Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
+        let [one, other] = ["127.0.0.1:1", "127.0.0.1:2"].map(|address| address.parse().unwrap());
+        let first =
+            Serving { connections: 64, sockets: [(one, socket())].into(), tls: Tls::Missing };
+        let said = |told: Option<&Serving>, now: &Serving| -> Vec<String> {
+            now.since(told).iter().map(|message| format!("{message:?}")).collect()
+        };
+        assert_eq!(
+            said(None, &first),
+            ["Connections(64)", "NoCertificate", "Listen(127.0.0.1:1)"],
+            "one that knows nothing is told everything, and where to answer last"
+        );
+        assert!(said(Some(&first), &first).is_empty());
+        let moved = Serving { sockets: [(other, socket())].into(), ..first.clone() };
+        assert_eq!(said(Some(&first), &moved), ["Close(127.0.0.1:1)", "Listen(127.0.0.1:2)"]);
+        let bound_again = Serving { sockets: [(one, socket())].into(), ..first.clone() };
+        assert_eq!(said(Some(&first), &bound_again), ["Listen(127.0.0.1:1)"]);
+        let plain = Serving { tls: Tls::Plaintext, connections: 8, ..moved };
+        assert_eq!(
+            said(Some(&first), &plain),
+            ["Close(127.0.0.1:1)", "Connections(8)", "Plaintext", "Listen(127.0.0.1:2)"],
+            "nothing is plain where it was not meant to be"
+        );
+    }
 }

@@ -1,8 +1,9 @@
 //! One process that answers for the agent, from its start to its end: what it is told, and what it says.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use tokio::time::{sleep_until, timeout};
 use tracing::{debug, error, info};
 
 use super::endpoints::Serving;
-use crate::agent_status::{AgentStats, ServerStatus};
+use crate::agent_status::{AgentStats, ProcessStats, ServerStatus};
 use crate::config::{LogFormat, LogLevel};
 use crate::privsep::frame::OF_AGENT;
 use crate::privsep::{Beat, Channel, Frame, ToAgent, ToServer};
@@ -19,7 +20,6 @@ use crate::render::Snapshot;
 use crate::report::Report;
 use crate::system::program::Program;
 use crate::system::sandbox::Layer;
-use crate::tls::Tls;
 
 /// How long it may take to take in what it is told.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -30,11 +30,21 @@ const STOP: Duration = Duration::from_millis(700);
 /// A report, and how the agent was doing when it made it.
 pub(super) type Told = (Arc<Report>, AgentStats);
 
+/// A turn of the agent's loop.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    pub(super) number: u64,
+    /// Until when the next one is due.
+    pub(super) next: Instant,
+    /// What the kernel showed of the agent.
+    pub(super) agent: ProcessStats,
+}
+
 /// What the server is told; of each the last.
 pub(super) struct Inputs {
     pub(super) serving: watch::Receiver<Serving>,
     pub(super) reports: watch::Receiver<Option<Told>>,
-    pub(super) beats: watch::Receiver<Beat>,
+    pub(super) turns: watch::Receiver<Turn>,
     /// Changes or closes when the agent ends.
     pub(super) stop: watch::Receiver<bool>,
 }
@@ -56,31 +66,27 @@ pub(super) struct ServerProcess {
     /// Whether it said that it is there.
     started: bool,
     beats: Beats,
+    /// Whether the last report was too large for it.
+    refused: bool,
 }
 
-/// The beats that a server was told, by their numbers, and those that it answered.
+/// The beats that a server was told and did not answer yet, by their numbers, each with until when it has to.
 #[derive(Debug, Default)]
-struct Beats {
-    told: u64,
-    answered: u64,
-    /// Until when it has to answer.
-    due: Option<Instant>,
-}
+struct Beats(VecDeque<(u64, Instant)>);
 
 impl Beats {
     fn tell(&mut self, number: u64, now: Instant) {
-        self.told = number;
-        self.due.get_or_insert(now + ANSWER);
+        self.0.push_back((number, now + ANSWER));
     }
 
-    /// Whether an answer is one: each beat has one, in turn.
-    fn answer(&mut self, number: u64, now: Instant) -> bool {
-        let is_one = (self.answered + 1..=self.told).contains(&number);
-        if is_one {
-            self.answered = number;
-            self.due = (number < self.told).then_some(now + ANSWER);
-        }
-        is_one
+    /// Until when the first of them has to be answered.
+    fn due(&self) -> Option<Instant> {
+        self.0.front().map(|(_, due)| *due)
+    }
+
+    /// Whether this answers one: each has one answer, in turn.
+    fn answer(&mut self, number: u64) -> bool {
+        self.0.pop_front_if(|(told, _)| *told == number).is_some()
     }
 }
 
@@ -97,7 +103,14 @@ impl ServerProcess {
         let arguments = ["--log-format", format.as_str(), "--log-level", level.as_str()];
         let child = program.start_server(&arguments, other)?;
         debug!(pid = child.id(), "the server was started");
-        Ok(Self { child, channel, told: None, started: false, beats: Beats::default() })
+        Ok(Self {
+            child,
+            channel,
+            told: None,
+            started: false,
+            beats: Beats::default(),
+            refused: false,
+        })
     }
 
     /// Tells it everything there is, and then everything that is new, until it ends.
@@ -109,7 +122,7 @@ impl ServerProcess {
         let mut stop = inputs.stop.clone();
         inputs.serving.mark_changed();
         inputs.reports.mark_changed();
-        inputs.beats.mark_changed();
+        inputs.turns.mark_changed();
         loop {
             let told = tokio::select! {
                 told = timeout(ANSWER, self.tell(inputs)) => told,
@@ -124,7 +137,7 @@ impl ServerProcess {
                 }
                 Err(_) => return hangs(),
             }
-            let due = self.beats.due;
+            let due = self.beats.due();
             tokio::select! {
                 received = self.channel.receive() => match received {
                     Ok(Some((frame, _))) if self.take(&frame, status) => {}
@@ -138,7 +151,7 @@ impl ServerProcess {
                 },
                 Ok(()) = inputs.serving.changed() => inputs.serving.mark_changed(),
                 Ok(()) = inputs.reports.changed() => inputs.reports.mark_changed(),
-                Ok(()) = inputs.beats.changed() => inputs.beats.mark_changed(),
+                Ok(()) = inputs.turns.changed() => inputs.turns.mark_changed(),
                 () = until(due) => return hangs(),
                 _ = stop.changed() => {
                     self.stop().await;
@@ -161,7 +174,7 @@ impl ServerProcess {
                 status.send_modify(|status| status.sandbox = sandbox);
                 true
             }
-            Ok(ToAgent::Alive(beat)) => self.beats.answer(beat, Instant::now()),
+            Ok(ToAgent::Alive(beat)) => self.beats.answer(beat),
             Ok(ToAgent::Started(_)) | Err(_) => false,
         }
     }
@@ -172,12 +185,13 @@ impl ServerProcess {
         if inputs.reports.has_changed().unwrap_or(false) {
             let told = inputs.reports.borrow_and_update().clone();
             if let Some((report, stats)) = told {
-                self.send(shown(&report, &stats), None).await?;
+                let frame = self.shown(&report, &stats);
+                self.send(frame, None).await?;
             }
         }
         if inputs.serving.has_changed().unwrap_or(false) {
             let now = inputs.serving.borrow_and_update().clone();
-            for message in changes(self.told.as_ref(), &now) {
+            for message in now.since(self.told.as_ref()) {
                 let socket = match &message {
                     ToServer::Listen(address) => now.sockets.get(address),
                     _ => None,
@@ -186,12 +200,31 @@ impl ServerProcess {
             }
             self.told = Some(now);
         }
-        if inputs.beats.has_changed().unwrap_or(false) {
-            let beat = *inputs.beats.borrow_and_update();
-            self.send(ToServer::Beat(beat).into_frame(), None).await?;
-            self.beats.tell(beat.number, Instant::now());
+        if inputs.turns.has_changed().unwrap_or(false) {
+            let Turn { number, next, agent } = *inputs.turns.borrow_and_update();
+            // One that is started again gets no more time than there was.
+            let next = next.saturating_duration_since(Instant::now());
+            self.send(ToServer::Beat(Beat { number, next, agent }).into_frame(), None).await?;
+            self.beats.tell(number, Instant::now());
         }
         Ok(())
+    }
+
+    /// A report as it gets it; one that is too large for that is said to be.
+    fn shown(&mut self, report: &Report, stats: &AgentStats) -> Frame {
+        let frame = ToServer::Show(Snapshot::render(report, stats)).into_frame();
+        match frame.prefix(OF_AGENT) {
+            Ok(_) => {
+                self.refused = false;
+                frame
+            }
+            Err(why) => {
+                if !std::mem::replace(&mut self.refused, true) {
+                    error!("the report cannot be served: {why}; leave sources out");
+                }
+                ToServer::Show(Snapshot::refused(&why)).into_frame()
+            }
+        }
     }
 
     async fn send(
@@ -214,53 +247,25 @@ impl ServerProcess {
 
     /// How it ended, or was ended when it closed its end and went on.
     fn end(mut self) -> Ended {
-        let _ = self.child.kill();
-        let how = self.child.wait().map_or_else(|error| error.to_string(), |s| s.to_string());
+        let how = match self.kill() {
+            Ok(status) => status.to_string(),
+            Err(error) => format!("and cannot be killed: {error}"),
+        };
         Ended::Failed(format!("ended ({how})"))
+    }
+
+    /// Ends it and takes its status, unless it may not be signalled: then it ends by itself, once it sees that the
+    /// agent's end is closed.
+    fn kill(&mut self) -> io::Result<ExitStatus> {
+        self.child.kill()?;
+        self.child.wait()
     }
 }
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
         // Neither does anything where it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// What a server that was told `told` has to be told now.
-fn changes(told: Option<&Serving>, now: &Serving) -> Vec<ToServer> {
-    let mut messages = Vec::new();
-    if told.is_none_or(|told| told.connections != now.connections) {
-        messages.push(ToServer::Connections(now.connections));
-    }
-    if told.is_none_or(|told| !told.tls.is_same(&now.tls)) {
-        messages.push(match &now.tls {
-            Tls::Plaintext => ToServer::Plaintext,
-            Tls::Missing => ToServer::NoCertificate,
-            Tls::On(credentials) => ToServer::Tls((**credentials).clone()),
-        });
-    }
-    let before = |address| told.and_then(|told| told.sockets.get(address));
-    let new = now.sockets.iter().filter(|(address, socket)| {
-        before(address).is_none_or(|before| !Arc::ptr_eq(before, socket))
-    });
-    messages.extend(new.map(|(address, _)| ToServer::Listen(*address)));
-    let known = told.into_iter().flat_map(|told| told.sockets.keys());
-    let gone = known.filter(|address| !now.sockets.contains_key(address));
-    messages.extend(gone.map(|address| ToServer::Close(*address)));
-    messages
-}
-
-/// A report as the server gets it; one that is too large for that is said to be.
-fn shown(report: &Report, stats: &AgentStats) -> Frame {
-    let frame = ToServer::Show(Snapshot::render(report, stats)).into_frame();
-    match frame.prefix(OF_AGENT) {
-        Ok(_) => frame,
-        Err(why) => {
-            error!("the report cannot be served: {why}; leave sources out");
-            ToServer::Show(Snapshot::refused(&why)).into_frame()
-        }
+        let _ = self.kill();
     }
 }
 
@@ -288,37 +293,16 @@ mod tests {
     fn each_beat_is_answered_once_and_the_oldest_is_due_first() {
         let (start, mut beats) = (Instant::now(), Beats::default());
         let later = |seconds| start + Duration::from_secs(seconds);
-        beats.tell(1, start);
-        beats.tell(2, later(3));
-        assert_eq!(beats.due, Some(start + ANSWER));
-        assert!(beats.answer(1, later(4)));
-        assert_eq!(beats.due, Some(later(4) + ANSWER));
-        assert!(!beats.answer(1, later(5)), "a second answer");
-        assert!(!beats.answer(3, later(5)), "an answer to nothing");
-        assert!(beats.answer(2, later(5)));
-        assert_eq!(beats.due, None);
-    }
-
-    #[test]
-    fn a_server_is_told_what_differs_from_what_it_was_told() {
-        let socket = || Arc::new(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-        let [one, other] = ["127.0.0.1:1", "127.0.0.1:2"].map(|address| address.parse().unwrap());
-        let first =
-            Serving { connections: 64, sockets: [(one, socket())].into(), tls: Tls::Missing };
-        let said = |told: Option<&Serving>, now: &Serving| -> Vec<String> {
-            changes(told, now).iter().map(|message| format!("{message:?}")).collect()
-        };
-        assert_eq!(
-            said(None, &first),
-            ["Connections(64)", "NoCertificate", "Listen(127.0.0.1:1)"],
-            "one that knows nothing is told everything, and where to answer last"
-        );
-        assert!(said(Some(&first), &first).is_empty());
-        let moved = Serving { sockets: [(other, socket())].into(), ..first.clone() };
-        assert_eq!(said(Some(&first), &moved), ["Listen(127.0.0.1:2)", "Close(127.0.0.1:1)"]);
-        let bound_again = Serving { sockets: [(one, socket())].into(), ..first.clone() };
-        assert_eq!(said(Some(&first), &bound_again), ["Listen(127.0.0.1:1)"]);
-        let plain = Serving { tls: Tls::Plaintext, connections: 8, ..first.clone() };
-        assert_eq!(said(Some(&first), &plain), ["Connections(8)", "Plaintext"]);
+        beats.tell(7, start);
+        beats.tell(9, later(3));
+        assert_eq!(beats.due(), Some(start + ANSWER));
+        assert!(!beats.answer(9), "not its turn");
+        assert!(beats.answer(7));
+        assert_eq!(beats.due(), Some(later(3) + ANSWER));
+        for wrong in [7, 8, 10] {
+            assert!(!beats.answer(wrong), "{wrong} was answered, never told, or is yet to come");
+        }
+        assert!(beats.answer(9));
+        assert_eq!(beats.due(), None);
     }
 }

@@ -11,7 +11,7 @@ use tracing::info;
 use super::endpoints::Endpoints;
 use super::observer::Observer;
 use super::reporter::{Outputs, Reporter};
-use super::server_process::Inputs;
+use super::server_process::{Inputs, Turn};
 use super::supervisor::Supervisor;
 use super::{Agent, Reload, SCAN_TIMEOUT};
 use crate::agent_status::{AgentStats, ProcessProbe, ServerStatus};
@@ -19,7 +19,6 @@ use crate::clock;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::node;
-use crate::privsep::Beat;
 use crate::served::{self, Wanted};
 use crate::system::program::Program;
 use crate::system::signals::Signals;
@@ -46,8 +45,8 @@ pub fn start<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static>(
     let (changed, changes) = watch::channel(());
     let (reports, heard) = watch::channel(None);
     let (told, tellings) = watch::channel(None);
-    let (beats, beaten) =
-        watch::channel(Beat { number: 1, next: SCAN_TIMEOUT, agent: probe.read() });
+    let first = Turn { number: 1, next: started + SCAN_TIMEOUT, agent: probe.read() };
+    let (turns, turned) = watch::channel(first);
     let (status, server_status) = watch::channel(ServerStatus::default());
     let (stop, stopped) = watch::channel(false);
     let (publications, published) = watch::channel(Vec::new());
@@ -59,7 +58,7 @@ pub fn start<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static>(
     endpoints.listen(&config, Tls::Missing)?;
     let mut sandbox = sandbox::enter(sandbox::Scope::Agent(&program));
     let inputs =
-        Inputs { serving: endpoints.subscribe(), reports: tellings, beats: beaten, stop: stopped };
+        Inputs { serving: endpoints.subscribe(), reports: tellings, turns: turned, stop: stopped };
     let log = (config.log_format, config.log_level);
     let supervisor = Supervisor::start(program, log, inputs, status);
     endpoints.set_tls(observer.prepare());
@@ -78,7 +77,7 @@ pub fn start<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static>(
         reload: Arc::new(reload),
         signals,
         probe,
-        beats,
+        turns,
         changed,
         changes,
         reporter: Reporter::new(&config, outputs, stats, manager::watchdog()),

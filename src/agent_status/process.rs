@@ -36,7 +36,6 @@ pub struct ProcessProbe {
     memory: Option<File>,
     threads: Option<File>,
     descriptors: Option<Descriptors>,
-    max_descriptors: Option<u64>,
     /// Bytes of a page.
     page: Option<u64>,
 }
@@ -58,20 +57,13 @@ impl ProcessProbe {
             memory: File::open("/proc/self/statm").ok(),
             threads: File::open("/proc/self/task").ok(),
             descriptors: Descriptors::open(),
-            max_descriptors: max_descriptors(),
             page: page.and_then(|page| page.try_into().ok()),
         }
     }
 
     /// Opens nothing: what is known of a process that may read no file.
     pub fn without_files() -> Self {
-        Self {
-            memory: None,
-            threads: None,
-            descriptors: None,
-            max_descriptors: max_descriptors(),
-            page: None,
-        }
+        Self { memory: None, threads: None, descriptors: None, page: None }
     }
 
     /// The figures now.
@@ -83,7 +75,7 @@ impl ProcessProbe {
             resident_memory,
             threads: self.threads(),
             open_descriptors: self.descriptors.as_ref().and_then(Descriptors::count),
-            max_descriptors: self.max_descriptors,
+            max_descriptors: max_descriptors(),
         }
     }
 

@@ -9,7 +9,7 @@ use std::os::unix::net;
 use bytes::BytesMut;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    SendAncillaryMessage, SendFlags, recvmsg, send, sendmsg,
 };
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -142,12 +142,13 @@ fn send_some(
     bytes: &[u8],
     with: Option<BorrowedFd<'_>>,
 ) -> rustix::io::Result<usize> {
+    if with.is_none() {
+        // Which is all that the server may call.
+        return send(to, bytes, SendFlags::NOSIGNAL);
+    }
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let with = with.as_slice();
-    if !with.is_empty() {
-        control.push(SendAncillaryMessage::ScmRights(with));
-    }
+    control.push(SendAncillaryMessage::ScmRights(with.as_slice()));
     sendmsg(to, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
 }
 

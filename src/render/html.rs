@@ -18,7 +18,18 @@ const STYLE: &str = include_str!("html.css");
 
 /// The page; before the first scan there is no report.
 pub fn render(report: Option<&Report>) -> PageTemplate {
-    let name = report.and_then(|r| r.node.name.as_deref()).unwrap_or("this host");
+    let waiting = "The first scan of the machine is not over yet; load this page again.";
+    report
+        .map_or_else(|| notice(waiting), |report| page(report.node.name.as_deref(), &body(report)))
+}
+
+/// A page that has this sentence instead of a report.
+pub fn notice(sentence: &str) -> PageTemplate {
+    page(None, &html! { p.waiting { (sentence) } })
+}
+
+fn page(name: Option<&str>, content: &Markup) -> PageTemplate {
+    let name = name.unwrap_or("this host");
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -31,11 +42,7 @@ pub fn render(report: Option<&Report>) -> PageTemplate {
             body {
                 main {
                     h1 { "Certificates of " (name) }
-                    @if let Some(report) = report {
-                        (body(report))
-                    } @else {
-                        p.waiting { "The first scan of the machine is not over yet; load this page again." }
-                    }
+                    (content)
                 }
                 footer {
                     p { "expiryd " (env!("CARGO_PKG_VERSION")) " · " a href="/expiry" { "/expiry" }

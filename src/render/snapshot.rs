@@ -60,8 +60,8 @@ impl Snapshot {
             available: false,
             settled: false,
             json: Body::new(format!("{{\"error\": {why:?}}}")),
-            text: Body::new(why),
-            page: html::render(None),
+            text: Body::new(why.clone()),
+            page: html::notice(&why),
             machine_metrics: [Bytes::new(), Bytes::new()],
             certificate_metrics: Vec::new(),
         }

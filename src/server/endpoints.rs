@@ -69,13 +69,12 @@ impl Endpoints {
         self.tls.send_replace(tls);
     }
 
-    /// Answers on a socket that listens on this address.
+    /// Answers on a socket that listens on this address and does not block.
     ///
     /// # Errors
     /// It is no such socket.
     pub(super) fn open(&mut self, address: SocketAddr, socket: OwnedFd) -> io::Result<()> {
         let socket = std::net::TcpListener::from(socket);
-        socket.set_nonblocking(true)?;
         let listener = TcpListener::from_std(socket)?;
         let (stop, stopped) = watch::channel(false);
         let (tls, connections) = (self.tls.subscribe(), Arc::clone(&self.connections));

@@ -24,7 +24,7 @@ pub fn sockets() -> Result<Vec<TcpListener>, String> {
         .map_err(|error| format!("a socket of the service manager is not a TCP socket: {error}"))
 }
 
-/// The agent answers, and this is its state in one line.
+/// The agent has looked at the machine, and this is its state in one line.
 pub fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }

@@ -21,10 +21,10 @@ PTRACE_SINGLESTEP, PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_ATTACH, PTRACE_DETACH 
 REGISTERS = """r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss
 fs_base gs_base ds es fs gs""".split()
 CALL = dict(
-    open=2, mmap=9, mprotect=10, socket=41, connect=42, bind=49, listen=50, truncate=76, rename=82, mkdir=83, link=86,
+    open=2, mmap=9, mprotect=10, socket=41, connect=42, sendto=44, sendmsg=46, shutdown=48, bind=49, listen=50, setsockopt=54, fcntl=72, truncate=76, rename=82, mkdir=83, link=86,
     unlink=87, symlink=88, chmod=90, chown=92, ptrace=101, mknod=133, mount=165, setxattr=188, kill=62,
     keyctl=250, utimensat=280, unshare=272, setns=308, perf_event_open=298,
-    process_vm_readv=310, memfd_create=319, bpf=321, userfaultfd=323, execveat=322, io_uring_setup=425,
+    process_vm_readv=310, memfd_create=319, bpf=321, userfaultfd=323, execve=59, execveat=322, io_uring_setup=425,
     openat2=437, pidfd_open=434, fsopen=430, clone3=435, umount2=166,
 )
 AT_FDCWD, O_WRONLY, O_CREAT, AT_EXECVE_CHECK = -100 & (2**64 - 1), 1, 0o100, 0x10000
@@ -45,6 +45,7 @@ class Process:
 
     def __init__(self, pid):
         self.pid = pid
+        self.listener = None
         ptrace(PTRACE_ATTACH, pid)
         os.waitpid(pid, 0x40000000)
         self.memory = os.open(f"/proc/{pid}/mem", os.O_RDWR)
@@ -147,6 +148,14 @@ class Doors:
         empty = struct.pack("Q", 0)
         return p.call("execveat", AT_FDCWD, b"/bin/true", empty, empty, AT_EXECVE_CHECK)
 
+    def execute_garbage(self, p):
+        path = self.new("no program")
+        os.chmod(path, 0o755)
+        empty = struct.pack("Q", 0)
+        # Which is found out once it may be executed.
+        result = p.call("execve", path, empty, empty)
+        return 0 if result == -errno.ENOEXEC else result
+
     def memory_file(self, p):
         return p.call("memfd_create", b"x", 0)
 
@@ -158,6 +167,14 @@ class Doors:
 
     def kill(self, p):
         return p.call("kill", self.other, 0)
+
+    def kill_for_good(self, p):
+        # Of the same user, so that no identity forbids it.
+        victim = subprocess.Popen(["sleep", "1000"], user=os.stat(f"/proc/{p.pid}").st_uid)
+        result = p.call("kill", victim.pid, 9)
+        victim.kill()
+        victim.wait()
+        return result
 
     def read_memory(self, p):
         with open(f"/proc/{self.other}/maps") as maps:
@@ -244,6 +261,35 @@ class Doors:
         fd = p.call("socket", socket.AF_INET, socket.SOCK_STREAM, 0)
         return fd if fd < 0 else p.call("listen", fd, 1)
 
+    def listening(self, p):
+        """A socket that listens: the one that it has, or a new one."""
+        if p.listener is not None:
+            return p.listener
+        fd = p.call("socket", socket.AF_INET, socket.SOCK_STREAM, 0)
+        return fd if fd < 0 or p.call("listen", fd, 1) < 0 else fd
+
+    def listen_no_more(self, p):
+        return p.call("shutdown", self.listening(p), socket.SHUT_RDWR)
+
+    def connect_by_fast_open(self, p):
+        fd = self.listening(p)
+        p.call("shutdown", fd, socket.SHUT_RDWR)
+        address = struct.pack("=H", socket.AF_INET) + struct.pack(">H", self.port) + b"\x7f\0\0\1" + bytes(8)
+        result = p.call("sendto", fd, b"hello", 5, 0x20000000 | socket.MSG_DONTWAIT, address, len(address))
+        return 0 if result == -errno.EINPROGRESS else result
+
+    def linger(self, p):
+        option = struct.pack("ii", 1, 3600)
+        return p.call("setsockopt", self.listening(p), socket.SOL_SOCKET, socket.SO_LINGER, option, len(option))
+
+    def send_descriptor(self, p):
+        # What is wrong is found out once it may be called.
+        result = p.call("sendmsg", -1, 0, 0)
+        return 0 if result == -errno.EBADF else result
+
+    def change_standard_error(self, p):
+        return p.call("fcntl", 2, 4, p.call("fcntl", 2, 3, 0))
+
     def send_udp(self, p):
         return p.call("socket", socket.AF_INET, socket.SOCK_DGRAM, 0)
 
@@ -279,6 +325,11 @@ OPEN = {
         "connect_tcp": "the API server's address is in a kubeconfig",
         "send_udp": "a name is resolved by it",
         "listen_tcp": "a reload may change the address",
+        "listen_no_more": "the sockets are its own",
+        "connect_by_fast_open": "it may connect anyhow",
+        "linger": "the sockets are its own",
+        "send_descriptor": "it hands its sockets to the server",
+        "change_standard_error": "its own, too",
     },
     "server": {},
 }
@@ -321,6 +372,15 @@ def meaning(result):
     return "open" if result >= 0 or result < -4095 else errno.errorcode.get(-result, str(result))
 
 
+def listener_of(pid):
+    """A descriptor of a process's TCP socket that listens."""
+    with open(f"/proc/{pid}/net/tcp") as table:
+        rows = [line.split() for line in table]
+    listening = {f"socket:[{row[9]}]" for row in rows if row[3] == "0A"}
+    folder = f"/proc/{pid}/fd"
+    return next(int(fd) for fd in os.listdir(folder) if os.readlink(f"{folder}/{fd}") in listening)
+
+
 def server_of(agent):
     with open(f"/proc/{agent}/task/{agent}/children") as children:
         server = int(children.read().split()[0])
@@ -338,10 +398,13 @@ def main():
     other = sleeping()
     names = [name for name, door in vars(Doors).items()
              if callable(door) and not name.startswith("__")
-             and name not in ("new", "unshare", "make_socket", "connect_unix", "read")]
+             and name not in ("new", "unshare", "make_socket", "connect_unix", "read", "listening")]
     doors, results, failures = Doors(host, folder, other.pid, tcp.getsockname()[1]), {"root": {}}, 0
     for which, pid in processes.items():
         process = Process(pid)
+        if which == "server":
+            # The agent has it, too, and goes on with it.
+            process.listener = listener_of(pid)
         results[which] = {name: getattr(doors, name)(process) for name in names}
         process.release()
     for name in names:

@@ -29,18 +29,26 @@ pub(super) fn families(processes: &ProcessFigures, now: Timestamp) -> Vec<ConstF
         });
         families.push(family.with_all(samples));
     };
-    add(ConstFamily::counter("process_cpu_seconds", "CPU time of the process"), |stats| {
-        Some(stats.cpu_time?.as_secs_f64())
-    });
+    add(
+        ConstFamily::counter(
+            "process_cpu_seconds",
+            "CPU time of the process; of the agent as of its last look",
+        ),
+        |stats| Some(stats.cpu_time?.as_secs_f64()),
+    );
     let mut add_gauge = |name, help, figure| add(ConstFamily::gauge(name, help), figure);
-    add_gauge("process_resident_memory_bytes", "Resident memory of the process", |stats| {
-        stats.resident_memory.map(count)
-    });
-    add_gauge("process_virtual_memory_bytes", "Virtual memory of the process", |stats| {
-        stats.virtual_memory.map(count)
-    });
-    add_gauge("process_threads", "Threads of the process", |stats| stats.threads.map(count));
-    add_gauge("process_open_fds", "Open file descriptors", |stats| {
+    add_gauge(
+        "process_resident_memory_bytes",
+        "Resident memory of the agent as of its last look",
+        |stats| stats.resident_memory.map(count),
+    );
+    add_gauge(
+        "process_virtual_memory_bytes",
+        "Virtual memory of the agent as of its last look",
+        |stats| stats.virtual_memory.map(count),
+    );
+    add_gauge("process_threads", "Threads of the agent", |stats| stats.threads.map(count));
+    add_gauge("process_open_fds", "Open file descriptors of the agent", |stats| {
         stats.open_descriptors.map(count)
     });
     add_gauge("process_max_fds", "Most file descriptors that may be open", |stats| {

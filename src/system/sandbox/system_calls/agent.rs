@@ -173,10 +173,14 @@ pub(super) fn starting() -> Result<Rules, BackendError> {
     let spawn = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     let always = STARTING.iter().map(|call| (*call, Vec::new()));
     let conditional = [
-        // A child that executes a program at once (posix_spawn(3)). Which program is Landlock's part.
+        // A child that executes a program at once (posix_spawn(3)). Which program is Landlock's part, from Linux
+        // 5.13 on.
         (libc::SYS_clone, vec![rule([exactly(0, spawn)])?]),
-        // Ending its server, which is the only other process that Landlock lets it signal.
+        // Ending its server. From Linux 6.12 on Landlock lets it signal no other process; before, those of its own
+        // user.
         (libc::SYS_kill, vec![rule([is(1, libc::SIGKILL)])?]),
+        // The server ending itself, as abort(3) does.
+        (libc::SYS_tgkill, vec![rule([is(2, libc::SIGABRT)])?]),
         (
             libc::SYS_prctl,
             vec![

@@ -3,7 +3,7 @@
 use libc::c_long;
 use seccompiler::BackendError;
 
-use super::{Rules, is, masked, one_of, rule};
+use super::{Rules, is, masked, null, one_of, rule};
 
 /// Calls whose every use is harmless where there is no file and no address to be had.
 pub(super) const ALWAYS: &[c_long] = &[
@@ -46,11 +46,6 @@ pub(super) const ALWAYS: &[c_long] = &[
     libc::SYS_getsockopt,
     libc::SYS_recvfrom,
     libc::SYS_recvmsg,
-    // Log lines to the journal.
-    libc::SYS_sendmsg,
-    libc::SYS_sendto,
-    libc::SYS_setsockopt,
-    libc::SYS_shutdown,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_epoll_wait,
     #[cfg(target_arch = "x86_64")]
@@ -63,11 +58,17 @@ pub(super) fn conditional() -> Result<Rules, BackendError> {
         // No memory that can be executed but the program's own.
         (libc::SYS_mmap, vec![rule([masked(2, libc::PROT_EXEC, 0)])?]),
         (libc::SYS_mprotect, vec![rule([masked(2, libc::PROT_EXEC, 0)])?]),
-        (
-            libc::SYS_fcntl,
-            one_of(1, &[libc::F_GETFD, libc::F_GETFL, libc::F_SETFD, libc::F_SETFL])?,
-        ),
-        (libc::SYS_ioctl, one_of(1, &[libc::FIONBIO, libc::TCGETS])?),
+        // Looking at a descriptor's flags. Setting them would be felt by the agent, with whom standard error and
+        // the listening sockets are shared.
+        (libc::SYS_fcntl, one_of(1, &[libc::F_GETFD, libc::F_GETFL])?),
+        // No MSG_FASTOPEN, which connects; and no sendmsg(2), which sends descriptors. A log line says in its
+        // address which socket the journal's is.
+        (libc::SYS_sendto, one_of(3, &[0, libc::MSG_NOSIGNAL])?),
+        // The end of an answer. The other way a listening socket would listen no more, the agent's with it.
+        (libc::SYS_shutdown, one_of(1, &[libc::SHUT_WR])?),
+        (libc::SYS_setsockopt, vec![rule([is(1, libc::IPPROTO_TCP), is(2, libc::TCP_NODELAY)])?]),
+        // Asking for a limit and not setting one, of itself.
+        (libc::SYS_prlimit64, vec![rule([is(0, 0), null(2)])?]),
         // Ending itself, as abort(3) does.
         (libc::SYS_tgkill, vec![rule([is(0, std::process::id().cast_signed())])?]),
     ])
