@@ -77,7 +77,7 @@ impl Render for Moving {
 pub struct PageTemplate(Bytes);
 
 impl PageTemplate {
-    /// What was rendered with [`Moving`] parts, or came from such a one.
+    /// What was rendered with slots for what moves, or came from such a one.
     pub const fn new(page: Bytes) -> Self {
         Self(page)
     }
