@@ -3,6 +3,7 @@
 //! Observing may block on a slow disk and so has a thread of its own; answers come from another process and
 //! never wait for it. A panic in the loop ends the process, for its manager to restart.
 
+mod beats;
 mod endpoints;
 mod log_changes;
 mod observer;
@@ -26,17 +27,17 @@ use crate::agent_status::{ProcessProbe, ServerStatus};
 use crate::config::Config;
 use crate::escape::Escaped;
 use crate::failure::Failure;
-use crate::http::pass_on_panic;
 use crate::node;
 use crate::served::Sighting;
 use crate::system::manager;
 use crate::system::signals::{SignalAction, Signals};
+use crate::task::{pass_on_panic, run_blocking};
 use endpoints::Endpoints;
 use observer::Observer;
 use reporter::Reporter;
 use server_process::Turn;
 pub use start::start;
-use wait::{Event, run_blocking};
+use wait::Event;
 
 /// How long an observation may take before the loop counts as stopped.
 const SCAN_TIMEOUT: Duration = Duration::from_mins(1);

@@ -1,9 +1,7 @@
-//! How the agent itself is doing: whether its loop turns, what it counted, what the kernel shows of it.
+//! How the agent itself is doing: what it counted, and what the kernel shows of it and its server.
 
-mod heartbeat;
 mod process;
 mod stats;
 
-pub use heartbeat::Heartbeat;
 pub use process::{ProcessProbe, ProcessStats};
 pub use stats::{AgentStats, ServerStatus};

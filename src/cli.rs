@@ -1,4 +1,5 @@
-//! The command line: `expiryd run` and `expiryd check`, and what their exit codes mean.
+//! The command line: `expiryd run`, `expiryd check`, and `expiryd-server`, which the first starts; and what their exit
+//! codes mean.
 
 mod arguments;
 mod check;

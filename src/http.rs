@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `GET /expiry` | the report as JSON; 503 while there is no leaf to report |
 //! | `GET /expiry?format=text`, or `Accept: text/plain` | the earliest expiry as one line |
-//! | `GET /metrics` | the report and the process, for Prometheus |
+//! | `GET /metrics` | the report and both processes, for Prometheus |
 //! | `GET /` | a page for a person |
 //! | `GET /healthz` | 200 while the loop turns, else 503 |
 //! | `GET /readyz` | 200 once the report has settled, else 503 |
@@ -20,6 +20,7 @@
 mod answers;
 mod cached;
 mod connections;
+mod heartbeat;
 mod payload;
 mod prepared;
 mod process_metrics;
@@ -39,7 +40,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
@@ -48,6 +49,7 @@ use answers::{answer, forbidden};
 pub use connections::Connections;
 use write_deadline::WriteDeadline;
 
+use crate::task::pass_on_panic;
 use crate::tls::{ServerTls, Tls};
 
 /// How long a client may take for a request head, and how long a connection may be idle.
@@ -59,7 +61,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a request head beyond which the answer is 431.
 const HEAD_LIMIT: usize = 16 * 1024;
 
-/// How long answers may take to finish once the agent is told to stop.
+/// How long answers may take to finish once an address is closed, or the server stops.
 const DRAIN: Duration = Duration::from_millis(500);
 
 /// Serves until `stop` changes or closes, then lets running answers finish. Each connection is
@@ -103,15 +105,6 @@ pub async fn serve(
     }
     let drained = async { while tasks.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(DRAIN, drained).await;
-}
-
-/// A panic outside the parsers is a bug, and ends the process for its manager to restart.
-pub(crate) fn pass_on_panic(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && let Ok(panic) = error.try_into_panic()
-    {
-        std::panic::resume_unwind(panic);
-    }
 }
 
 /// accept(2) fails for the one connection, or for want of descriptors or memory; the latter pass.

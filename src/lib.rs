@@ -4,20 +4,26 @@
 //! The modules are listed in the order in which data flows through them; each uses only those before it:
 //!
 //! ```text
-//! layout  ->  scan  ->  pki  ->  rules  ->  inventory  ->  report  ->  render  ->  http, node
-//! which       read      bytes    who        settle, last   earliest,   json, html  deliver
+//! layout  ->  scan  ->  pki  ->  rules  ->  inventory  ->  report  ->  render  ->  node
+//! which       read      bytes    who        settle, last   earliest,   json, html  tell the Node
 //! files?      bytes     to certs renews?    good kept      status      metrics
 //! (I/O)       (I/O)     (pure)   (pure)     (pure)         (pure)      (pure)      (I/O)
+//!                                                                         |
+//!                                                                      privsep  ->  server, http
+//!                                                                      hand over    answer
+//!                                                                      (I/O)        (I/O, another process)
 //! ```
 //!
 //! `served` looks at what the machine's servers show beside those files, for the report.
 //!
-//! `agent` is the only loop: it observes, reports and waits. What delivers a report never reads the
-//! certificates' files; the pure middle is handed the time, and reads no clock and no environment.
+//! There are two processes. `agent` is the loop of the one that reads: it observes, reports and waits, and keeps the
+//! other one running. `server` is that other one, which listens and can read nothing. What delivers a report never reads
+//! the certificates' files; the pure middle is handed the time, and reads no clock and no environment.
 
 pub mod escape;
 pub mod clock;
 pub mod failure;
+pub mod task;
 pub mod host_root;
 pub mod problem;
 pub mod kubeconfig;

@@ -1,4 +1,5 @@
-//! What the process and its surroundings agree on: signals, readiness, the log and the sandbox.
+//! What a process and its surroundings agree on: signals, readiness, the log, limits, the sandbox, and the program
+//! that it is.
 
 pub mod limits;
 pub mod log;

@@ -33,10 +33,6 @@ fn large() -> Host {
     host
 }
 
-fn said(agent: &Agent, words: &str) -> bool {
-    agent.log().iter().any(|line| line["message"].as_str().is_some_and(|m| m.contains(words)))
-}
-
 /// The open descriptors, and what each is.
 fn descriptors(pid: u32) -> Vec<(String, String)> {
     let all = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(Result::unwrap);
@@ -162,7 +158,7 @@ fn no_connection_is_refused_while_the_server_is_killed_again_and_again() {
     assert!(report["serverRestarts"]["last"].is_string());
     assert!(agent.get("/metrics").body.contains("\nexpiryd_server_restarts_total 3.0\n"));
     let killed = "the server ended (signal: 9 (SIGKILL)); until it is started again in";
-    assert!(said(&agent, killed));
+    assert!(agent.said(killed));
 }
 
 #[test]
@@ -191,13 +187,12 @@ fn a_server_that_hangs_keeps_no_agent_from_ending() {
     let mut agent = Agent::start(&host, "tick = \"1s\"\nlog-level = \"debug\"\n");
     agent.report();
     let hanging = agent.server();
-    let looks = |agent: &Agent| agent.log().iter().filter(|l| l["message"] == "scanned").count();
-    let before = looks(&agent);
+    let before = agent.scans();
     kill("STOP", hanging);
-    wait_for("a look that it cannot be told of", || (looks(&agent) > before + 1).then_some(()));
+    wait_for("a look that it cannot be told of", || (agent.scans() > before + 1).then_some(()));
     agent.signal("TERM");
     assert_eq!(agent.ended(), Some(0));
-    assert!(!said(&agent, "did not answer"), "it was waited for until it counted as ended");
+    assert!(!agent.said("did not answer"), "it was waited for until it counted as ended");
     assert!(!fs::exists(format!("/proc/{hanging}")).unwrap(), "it was not ended with the agent");
 }
 

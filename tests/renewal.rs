@@ -30,7 +30,7 @@ impl Replay {
 
     /// Does one step, lets the agent scan, and makes sure that the old date is still there.
     fn step(&self, what: &str, step: impl FnOnce(&Host)) {
-        let scans = || self.agent.log().iter().filter(|line| line["message"] == "scanned").count();
+        let scans = || self.agent.scans();
         let before = scans();
         step(&self.host);
         wait_for("a scan", || (scans() > before).then_some(()));

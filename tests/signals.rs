@@ -10,10 +10,6 @@ use serde_json::Value;
 use testkit::certificate::CertificateBuilder;
 use testkit::{Agent, Host, problems, wait_for};
 
-fn said(agent: &Agent, words: &str) -> bool {
-    agent.log().iter().any(|line| line["message"].as_str().is_some_and(|m| m.contains(words)))
-}
-
 #[test]
 fn sigterm_and_sigint_end_it_with_0_while_connections_are_open() {
     for signal in ["TERM", "INT"] {
@@ -36,7 +32,7 @@ fn sighup_puts_a_new_configuration_into_force() {
     fs::write(host.configuration(), "[[source]]\nfile = \"/opt/extra.pem\"\n").unwrap();
     agent.signal("HUP");
     agent.report_when("the new source", |r| r["earliest"]["path"] == "/opt/extra.pem");
-    assert!(said(&agent, "the configuration was read again"));
+    assert!(agent.said("the configuration was read again"));
 }
 
 #[test]
@@ -48,7 +44,7 @@ fn sighup_with_a_wrong_configuration_keeps_the_old_one_and_says_why() {
     fs::write(host.configuration(), "tick = \"never\"\n").unwrap();
     agent.signal("HUP");
     wait_for("the refusal", || {
-        said(&agent, "the configuration stays as it was: configuration file").then_some(())
+        agent.said("the configuration stays as it was: configuration file").then_some(())
     });
     assert_eq!(agent.report()["earliest"]["path"], "/opt/extra.pem");
 }
@@ -62,7 +58,7 @@ fn a_configuration_that_became_a_fifo_stops_neither_the_answers_nor_a_signal() {
     fs::remove_file(file).unwrap();
     assert!(Command::new("mkfifo").arg(file).status().unwrap().success());
     agent.signal("HUP");
-    wait_for("the refusal", || said(&agent, "it is not a regular file").then_some(()));
+    wait_for("the refusal", || agent.said("it is not a regular file").then_some(()));
     assert_eq!(agent.get("/healthz").status, 200);
     agent.signal("TERM");
     assert_eq!(agent.ended(), Some(0));

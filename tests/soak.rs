@@ -100,6 +100,7 @@ fn an_hour_of_churn_leaves_memory_descriptors_and_threads_as_they_were() {
         (held(&agent) == before).then_some(())
     });
     let (rss_after, anonymous_after) = memory(&agent);
+    // `shown` compares this form with what docs/reliability.md shows of it.
     eprintln!(
         "after {WARM} and {CYCLES} renewals, {} requests and {} patches: resident {rss} and \
          {rss_after} kB, anonymous {anonymous} and {anonymous_after} kB, {before:?}",

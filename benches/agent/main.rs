@@ -30,7 +30,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::resource::{UsageWho, getrusage};
-use server::{Connection, Server, agent, cpu_time, rate, row};
+use server::{Connection, Measured, agent, cpu_time, rate, row};
 use testkit::api_server;
 use testkit::certificate::CertificateBuilder;
 use testkit::status;
@@ -232,12 +232,12 @@ fn wait_for(connection: &mut Connection, expected: &str) {
 }
 
 /// The least that hyper does for a request, in a process of its own.
-fn start_hello() -> Server {
+fn start_hello() -> Measured {
     let mut child = Command::new(std::env::current_exe().unwrap());
     let mut child = child.arg(HELLO).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    Server { child, address: line.trim().parse().unwrap() }
+    Measured { child, address: line.trim().parse().unwrap() }
 }
 
 fn throughput() {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::server::{Connection, Server, agent, cpu_time, rate, row};
+use crate::server::{Connection, Measured, agent, cpu_time, rate, row};
 use testkit::Host;
 use testkit::certificate::CertificateBuilder;
 
@@ -39,19 +39,19 @@ pub fn metrics() {
 }
 
 /// Waits until the settled report has replaced the first one.
-fn settle(server: &Server) {
+fn settle(server: &Measured) {
     sleep(Duration::from_secs(11));
     Connection::to(server.address, "/metrics").get();
 }
 
-fn rates(server: &Server) -> String {
+fn rates(server: &Measured) -> String {
     let mut rates: Vec<_> = (0..8).map(|_| rate(server.address, "/metrics")).collect();
     rates.sort_by(f64::total_cmp);
     format!("{:.0} /s", rates[rates.len() / 2])
 }
 
 /// Milliseconds of the CPU time of the process that answers for each of many scrapes in a row.
-fn steady(server: &Server) -> f64 {
+fn steady(server: &Measured) -> f64 {
     let [_, answering] = server.processes();
     let mut connection = Connection::to(server.address, "/metrics");
     cpu(answering, 2_000, || {

@@ -14,19 +14,19 @@ pub fn row(what: &str, measured: &str, bound: &str) {
 }
 
 /// A server process, killed when dropped.
-pub struct Server {
+pub struct Measured {
     pub child: Child,
     pub address: SocketAddr,
 }
 
-impl Drop for Server {
+impl Drop for Measured {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-pub fn agent(node: &Path, more: &[&str]) -> Server {
+pub fn agent(node: &Path, more: &[&str]) -> Measured {
     let mut command = Command::new(env!("CARGO_BIN_EXE_expiryd"));
     command.args(["run", "--listen", "127.0.0.1:0", "--log-format", "json", "--host-root"]);
     command.arg(node).args(more).stderr(Stdio::piped());
@@ -36,10 +36,10 @@ pub fn agent(node: &Path, more: &[&str]) -> Server {
         let line: serde_json::Value = serde_json::from_str(&line).ok()?;
         (line["message"] == "listening").then(|| line["address"].as_str()?.parse().ok())?
     });
-    Server { child, address: address.unwrap() }
+    Measured { child, address: address.unwrap() }
 }
 
-impl Server {
+impl Measured {
     /// The agent, and the process that answers for it.
     pub fn processes(&self) -> [u32; 2] {
         [self.child.id(), testkit::descendant(self.child.id(), "expiryd-server")]

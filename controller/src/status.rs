@@ -228,10 +228,10 @@ pub enum Severity {
     Fine,
     /// Within 30 days.
     Warning,
-    /// Within 7 days, or it has ended.
-    Critical,
     /// It could not be read.
     Unknown,
+    /// Within 7 days, or it has ended.
+    Critical,
 }
 
 impl Severity {

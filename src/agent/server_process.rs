@@ -1,6 +1,5 @@
 //! One process that answers for the agent, from its start to its end: what it is told, and what it says.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::process::{Child, ExitStatus};
@@ -11,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tracing::{debug, error, info};
 
+use super::beats::{ANSWER, Beats};
 use super::endpoints::Serving;
 use crate::agent_status::{AgentStats, ProcessStats, ServerStatus};
 use crate::config::{LogFormat, LogLevel};
@@ -20,9 +20,6 @@ use crate::render::Snapshot;
 use crate::report::Report;
 use crate::system::program::Program;
 use crate::system::sandbox::Layer;
-
-/// How long it may take to take in what it is told.
-const ANSWER: Duration = Duration::from_secs(10);
 
 /// How long it may take to let running answers finish.
 const STOP: Duration = Duration::from_millis(700);
@@ -68,26 +65,6 @@ pub(super) struct ServerProcess {
     beats: Beats,
     /// Whether the last report was too large for it.
     refused: bool,
-}
-
-/// The beats that a server was told and did not answer yet, by their numbers, each with until when it has to.
-#[derive(Debug, Default)]
-struct Beats(VecDeque<(u64, Instant)>);
-
-impl Beats {
-    fn tell(&mut self, number: u64, now: Instant) {
-        self.0.push_back((number, now + ANSWER));
-    }
-
-    /// Until when the first of them has to be answered.
-    fn due(&self) -> Option<Instant> {
-        self.0.front().map(|(_, due)| *due)
-    }
-
-    /// Whether this answers one: each has one answer, in turn.
-    fn answer(&mut self, number: u64) -> bool {
-        self.0.pop_front_if(|(told, _)| *told == number).is_some()
-    }
 }
 
 impl ServerProcess {
@@ -283,26 +260,4 @@ fn hangs() -> Ended {
 
 fn misbehaves() -> Ended {
     Ended::Failed("said what it was not asked for and was killed".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_beat_is_answered_once_and_the_oldest_is_due_first() {
-        let (start, mut beats) = (Instant::now(), Beats::default());
-        let later = |seconds| start + Duration::from_secs(seconds);
-        beats.tell(7, start);
-        beats.tell(9, later(3));
-        assert_eq!(beats.due(), Some(start + ANSWER));
-        assert!(!beats.answer(9), "not its turn");
-        assert!(beats.answer(7));
-        assert_eq!(beats.due(), Some(later(3) + ANSWER));
-        for wrong in [7, 8, 10] {
-            assert!(!beats.answer(wrong), "{wrong} was answered, never told, or is yet to come");
-        }
-        assert!(beats.answer(9));
-        assert_eq!(beats.due(), None);
-    }
 }

@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use super::Agent;
 use crate::file_watch::COMPARE;
-use crate::http::pass_on_panic;
 use crate::system::signals::SignalAction;
+use crate::task::pass_on_panic;
 
 /// What ends a wait.
 pub(super) enum Event {
@@ -60,18 +60,4 @@ async fn settled_change(changes: &mut watch::Receiver<()>, debounce: Duration) {
     }
     changes.mark_changed();
     tokio::time::sleep(debounce).await;
-}
-
-/// Runs what blocks in a thread for that, and passes on its panic.
-pub(super) async fn run_blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // A blocking task is cancelled only when the runtime goes down, and this with it.
-            Err(_) => std::future::pending().await,
-        },
-    }
 }

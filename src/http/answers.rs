@@ -10,10 +10,11 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 
+use super::heartbeat::Heartbeat;
 use super::payload::Payload;
 use super::prepared::{JSON, Prepared, TEXT};
 use super::process_metrics::ProcessMetrics;
-use crate::agent_status::{Heartbeat, ProcessStats};
+use crate::agent_status::ProcessStats;
 use crate::clock;
 use crate::render::metrics::{ContentEncoding, Format};
 use crate::render::{Snapshot, html};

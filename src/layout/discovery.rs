@@ -7,10 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 
 use super::evidence::Evidence;
-use super::known_files::{
-    CONTROL_PLANE_KUBECONFIGS, ETCD_CLIENT, ExpectedContent, Origin, etcd_member_leaves,
-    expected_content, known_names,
-};
+use super::known_files::{CONTROL_PLANE_KUBECONFIGS, Origin, known_names};
 use super::{Source, Watched};
 use crate::config::{ConfiguredSource, Place};
 use crate::host_root::{HostPath, HostRoot, ReadError, ends_like};
@@ -18,14 +15,6 @@ use crate::problem::{Problem, Reason};
 
 /// Directories beneath the fixed part of a `**` pattern that are searched.
 const GLOB_DEPTH: usize = 8;
-
-/// Where the kubelet looks for static pods: kubeadm's folder, and Bottlerocket's
-/// (`sources/api/static-pods`, `STATIC_POD_DIR`).
-pub(super) const MANIFESTS: &[&str] = &["/etc/kubernetes/manifests", "/etc/kubernetes/static-pods"];
-
-/// Static pods of a control plane.
-const CONTROL_PLANE_PODS: &[&str] =
-    &["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 /// Links whose targets' directories are watched, too; beyond them the tick finds what changes.
 const LINKS: usize = 100;
@@ -166,30 +155,7 @@ impl<'a> Discovery<'a> {
 
     /// What tells which machine this is.
     pub(super) fn evidence(&self, control_plane: &HostPath, etcd: &HostPath) -> Evidence {
-        let has = |name: &str| self.sources.contains_key(&control_plane.join(name));
-        let known = |source: &Source| {
-            source.origin == Origin::ControlPlanePki
-                && expected_content(source.origin, &source.name) != ExpectedContent::Anything
-                && source.name != b"ca.crt"
-        };
-        let kubeconfigs =
-            self.sources.values().filter(|source| source.origin == Origin::ControlPlaneKubeconfig);
-        let runs = |pod: &&str| {
-            let manifest = |directory: &&str| format!("{directory}/{pod}.yaml");
-            let mut manifests = MANIFESTS.iter().map(manifest);
-            manifests.any(|path| self.root.exists(&HostPath::root().join(path)))
-        };
-        Evidence {
-            etcd_pki: self.root.exists(etcd),
-            // People copy admin.conf to other machines; a control plane has more than one of them.
-            control_plane: self.sources.values().any(known)
-                || kubeconfigs.count() > 1
-                || self.root.exists(&control_plane.join("sa.pub"))
-                || CONTROL_PLANE_PODS.iter().any(runs),
-            joined: has("ca.crt"),
-            etcd_member: etcd_member_leaves().any(has) || runs(&"etcd"),
-            etcd_client: has("etcd/ca.crt") || ETCD_CLIENT.iter().any(|name| has(name)),
-        }
+        Evidence::find(self.root, &self.sources, control_plane, etcd)
     }
 
     /// What was found. Of more files than the limit those that mean something come first, and the

@@ -1,6 +1,22 @@
 //! What tells which machine this is: its role, and where its etcd runs.
 
+use std::collections::BTreeMap;
+
 use expiryd_api::{EtcdTopology, Role};
+
+use super::Source;
+use super::known_files::{
+    ETCD_CLIENT, ExpectedContent, Origin, etcd_member_leaves, expected_content,
+};
+use crate::host_root::{HostPath, HostRoot};
+
+/// Where the kubelet looks for static pods: kubeadm's folder, and Bottlerocket's
+/// (`sources/api/static-pods`, `STATIC_POD_DIR`).
+pub(super) const MANIFESTS: &[&str] = &["/etc/kubernetes/manifests", "/etc/kubernetes/static-pods"];
+
+/// Static pods of a control plane.
+const CONTROL_PLANE_PODS: &[&str] =
+    &["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 /// What was found on the machine, as far as role and topology go.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,6 +34,40 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
+    /// What these sources and the static pods say. `control_plane` and `etcd` are where kubeadm and etcdadm keep
+    /// their PKI.
+    pub(super) fn find(
+        root: &HostRoot,
+        sources: &BTreeMap<HostPath, Source>,
+        control_plane: &HostPath,
+        etcd: &HostPath,
+    ) -> Self {
+        let has = |name: &str| sources.contains_key(&control_plane.join(name));
+        let known = |source: &Source| {
+            source.origin == Origin::ControlPlanePki
+                && expected_content(source.origin, &source.name) != ExpectedContent::Anything
+                && source.name != b"ca.crt"
+        };
+        let kubeconfigs =
+            sources.values().filter(|source| source.origin == Origin::ControlPlaneKubeconfig);
+        let runs = |pod: &&str| {
+            let manifest = |directory: &&str| format!("{directory}/{pod}.yaml");
+            let mut manifests = MANIFESTS.iter().map(manifest);
+            manifests.any(|path| root.exists(&HostPath::root().join(path)))
+        };
+        Self {
+            etcd_pki: root.exists(etcd),
+            // People copy admin.conf to other machines; a control plane has more than one of them.
+            control_plane: sources.values().any(known)
+                || kubeconfigs.count() > 1
+                || root.exists(&control_plane.join("sa.pub"))
+                || CONTROL_PLANE_PODS.iter().any(runs),
+            joined: has("ca.crt"),
+            etcd_member: etcd_member_leaves().any(has) || runs(&"etcd"),
+            etcd_client: has("etcd/ca.crt") || ETCD_CLIENT.iter().any(|name| has(name)),
+        }
+    }
+
     pub(super) fn role(self) -> Role {
         match self {
             Self { control_plane: true, .. } => Role::ControlPlane,

@@ -7,7 +7,7 @@
 use expiryd_api::{EtcdTopology, Role};
 
 use super::Layout;
-use super::discovery::MANIFESTS;
+use super::evidence::MANIFESTS;
 use super::operating_system::{host, small_text};
 use crate::host_root::{HostPath, HostRoot};
 

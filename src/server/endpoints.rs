@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::http::{self, Answers, Connections};
 use crate::system::limits;
+use crate::task::pass_on_panic;
 use crate::tls::{ServerTls, Tls};
 
 /// How long open connections may take to end; within the second that a stop may take.
@@ -26,7 +27,7 @@ const SILENT: usize = 3_072;
 /// memory.
 const SPEAKING: usize = 192;
 
-/// Descriptors for all but connections: listening sockets, and what the process's figures are read from.
+/// Descriptors for all but connections: listening sockets, the channel, standard error and the runtime's.
 const RESERVED: usize = 64;
 
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub(super) struct Endpoints {
     connections: Arc<Connections>,
     /// Descriptors for connections.
     room: usize,
-    /// Dropping the sender stops the server.
+    /// Dropping the sender stops answering there.
     open: BTreeMap<SocketAddr, watch::Sender<bool>>,
     tls: watch::Sender<Tls<ServerTls>>,
     servers: JoinSet<()>,
@@ -92,7 +93,7 @@ impl Endpoints {
     pub(super) async fn watch(&mut self) {
         loop {
             match self.servers.join_next().await {
-                Some(ended) => http::pass_on_panic(ended),
+                Some(ended) => pass_on_panic(ended),
                 None => std::future::pending().await,
             }
         }

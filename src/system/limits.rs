@@ -1,9 +1,9 @@
-//! What the process may have: files and connections, and threads.
+//! What a process may have: descriptors, threads, and memory.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::debug;
 
-/// Descriptors without which the agent cannot work and answer.
+/// Descriptors without which agent and server cannot work.
 const LEAST: u64 = 192;
 
 /// Sees whether the process may have what the agent cannot work without.

@@ -1,61 +1,19 @@
-//! TLS on the endpoint: the certificate in force, and who may ask.
+//! Reads the endpoint's certificate with every scan, and keeps the last that works.
 //!
-//! The files are read with every scan, so that a renewal in place is picked up without a restart. A
-//! connection keeps what it began with. Files that do not go together, as in the middle of a renewal,
-//! leave in force what was in force before, and are a problem in the report.
+//! So a renewal in place is picked up without a restart. Files that do not go together, as in the middle of a
+//! renewal, leave in force what was in force before, and are a problem in the report.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tracing::info;
 
 use super::credentials::{Credentials, ServerTls, Unusable};
+use super::endpoint::Tls;
 use crate::config::{TlsConfig, TlsFiles, TlsPaths};
 use crate::host_root::{HostPath, HostRoot, ReadError};
 use crate::layout::Watched;
 use crate::problem::{Problem, Reason};
 use crate::tls::pem;
-
-/// How addresses that other machines reach are served.
-#[derive(Debug)]
-pub enum Tls<T> {
-    /// In plain text, which the configuration allows.
-    Plaintext,
-    /// Not at all: no certificate could be read yet.
-    Missing,
-    /// With this.
-    On(Arc<T>),
-}
-
-impl<T> Clone for Tls<T> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Plaintext => Self::Plaintext,
-            Self::Missing => Self::Missing,
-            Self::On(with) => Self::On(Arc::clone(with)),
-        }
-    }
-}
-
-impl<T> Tls<T> {
-    /// How to serve a connection between these addresses. What never leaves the machine is plain, for
-    /// `curl` and the kubelet's probes. Both ends are looked at: with `route_localnet` another machine
-    /// reaches a loopback address.
-    #[must_use]
-    pub fn for_connection(&self, local: IpAddr, peer: IpAddr) -> Self {
-        let both = [local, peer].iter().all(|address| address.to_canonical().is_loopback());
-        if both { Self::Plaintext } else { self.clone() }
-    }
-
-    /// Whether both are served in the same way: with the very same, where it is with something.
-    pub fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Plaintext, Self::Plaintext) | (Self::Missing, Self::Missing) => true,
-            (Self::On(one), Self::On(other)) => Arc::ptr_eq(one, other),
-            _ => false,
-        }
-    }
-}
 
 /// Reads the endpoint's certificate again and again, and keeps the last that works.
 #[derive(Debug)]
@@ -153,22 +111,5 @@ fn load(
             paths.key.clone(),
             format!("it and {} do not work together: {why}", paths.certificate),
         )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_has_both_ends_on_the_machine_is_plain() {
-        let plain = |local: &str, peer: &str| {
-            let (local, peer) = (local.parse().unwrap(), peer.parse().unwrap());
-            matches!(Tls::<Credentials>::Missing.for_connection(local, peer), Tls::Plaintext)
-        };
-        assert!(plain("127.0.0.1", "127.0.0.1") && plain("::1", "::1"));
-        assert!(plain("::ffff:127.0.0.1", "127.0.0.2"));
-        assert!(!plain("127.0.0.1", "192.0.2.7"));
-        assert!(!plain("192.0.2.1", "127.0.0.1"));
     }
 }

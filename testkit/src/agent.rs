@@ -108,6 +108,17 @@ impl Agent {
         self.log.lock().unwrap().clone()
     }
 
+    /// Whether a log line has these words.
+    pub fn said(&self, words: &str) -> bool {
+        let said = |line: &Value| line["message"].as_str().is_some_and(|m| m.contains(words));
+        self.log().iter().any(said)
+    }
+
+    /// How often it has looked at the machine, where its log says so (`log-level = "debug"`).
+    pub fn scans(&self) -> usize {
+        self.log().iter().filter(|line| line["message"] == "scanned").count()
+    }
+
     pub fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, &[])
     }

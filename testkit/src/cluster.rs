@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::authority::{Authority, Pair};
-use crate::cluster_api::CLUSTER_API;
 use crate::host::{Host, project, skip};
 use crate::https::{Answerer, Ask};
 use crate::kubeconfig::kubeconfig;
@@ -24,6 +23,9 @@ use crate::wait::{wait_for, wait_up_to};
 
 /// How long an API server may take to start, or be away while somebody works with it.
 pub(crate) const AWAY: Duration = Duration::from_mins(2);
+
+/// The version of Cluster API's own kinds, where a test wants no other.
+pub(crate) const CLUSTER_API: &str = "v1beta2";
 
 /// A cluster that is only its API server.
 pub struct Cluster {

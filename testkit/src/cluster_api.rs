@@ -5,14 +5,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::cluster::{AWAY, As, Cluster};
+use crate::cluster::{AWAY, As, CLUSTER_API, Cluster};
 use crate::wait::{wait_for, wait_up_to};
 
 /// The namespace of all of it, as EKS Anywhere has it.
 pub const NAMESPACE: &str = "eksa-system";
-
-/// The version of Cluster API's own kinds, where a test wants no other.
-pub(crate) const CLUSTER_API: &str = "v1beta2";
 
 /// Where the kinds are served, with the version that is.
 const KINDS: &[(&str, &str, &str, &str)] = &[

@@ -87,11 +87,6 @@ impl Member {
         wait_up_to(BOOT, "a member of etcd that is well", health);
     }
 
-    /// As etcdadm-controller sees it (`controllers/healthcheck.go`).
-    pub fn is_well(&self) -> bool {
-        self.health(&self.address)
-    }
-
     /// The same with a certificate for another name than its address.
     fn health(&self, certified: &str) -> bool {
         let Self { host, authority, address, .. } = self;

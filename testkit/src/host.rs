@@ -57,10 +57,9 @@ pub fn program(name: &str) -> PathBuf {
 /// expiryd, with nothing of this process's environment that it would heed.
 pub fn expiryd() -> Command {
     let mut command = Command::new(program("expiryd"));
-    for name in
-        ["CONFIG", "HOST_ROOT", "ROLE", "ETCD_TOPOLOGY", "LISTEN", "TLS", "LOG_FORMAT", "LOG_LEVEL"]
-    {
-        command.env_remove(format!("EXPIRYD_{name}"));
+    let own = env::vars_os().map(|(name, _)| name);
+    for name in own.filter(|name| name.as_encoded_bytes().starts_with(b"EXPIRYD_")) {
+        command.env_remove(name);
     }
     command
 }

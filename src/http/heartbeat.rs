@@ -1,11 +1,11 @@
-//! Whether the loop still turns.
+//! Whether the agent's loop still turns, as far as its server hears.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Beats at every turn of the loop, so that it can be told when the loop has stopped.
 #[derive(Debug)]
-pub struct Heartbeat {
+pub(super) struct Heartbeat {
     start: Instant,
     /// Milliseconds from `start` until when the loop has to turn again.
     due: AtomicU64,
@@ -13,20 +13,20 @@ pub struct Heartbeat {
 
 impl Heartbeat {
     /// Due within `first`.
-    pub fn new(first: Duration) -> Self {
+    pub(super) fn new(first: Duration) -> Self {
         let heartbeat = Self { start: Instant::now(), due: AtomicU64::new(0) };
         heartbeat.beat(first);
         heartbeat
     }
 
     /// Beats; the next beat is due within `next`.
-    pub fn beat(&self, next: Duration) {
+    pub(super) fn beat(&self, next: Duration) {
         let due = self.start.elapsed().saturating_add(next).as_millis();
         self.due.store(u64::try_from(due).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Whether the loop turned in time.
-    pub fn alive(&self) -> bool {
+    pub(super) fn alive(&self) -> bool {
         self.start.elapsed().as_millis() <= u128::from(self.due.load(Ordering::Relaxed))
     }
 }
