@@ -1,5 +1,7 @@
 //! The loop: while this instance leads, each cluster is read, decided about and acted on in its turn.
 
+mod pace;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,28 +19,18 @@ use crate::fleet::{Fleet, Outcome};
 use crate::leader::Held;
 use crate::objects::why;
 use crate::observe::{ClusterKey, Observation, Observer, Scope, Targets, Told};
-use crate::parameters::{DAY, Parameters};
+use crate::parameters::Parameters;
 use crate::schedule::Schedule;
 use crate::status::ClusterStatus;
 use crate::tell::Teller;
+use pace::{Failed, Look, Next, look};
 
 /// How often the clusters are listed.
 const LIST: Duration = Duration::from_mins(1);
 
-/// A cluster in which something goes on, or will within a day, is looked at so often.
-const BUSY: Duration = Duration::from_secs(10);
-const NEAR: Duration = Duration::from_mins(1);
-
 /// A decision is carried out only so long after the first thing was read that it rests on: sooner than a
 /// machine can be made, so that marks which somebody delays are not taken for those of another rollout.
 const DECISION_AGE: Duration = Duration::from_secs(30);
-
-/// As soon as what was written can be read.
-const AT_ONCE: Duration = Duration::from_millis(500);
-
-/// After a failure a cluster is looked at again after this, doubled each time.
-const BACKOFF: Duration = Duration::from_secs(2);
-const BACKOFF_CAP: Duration = Duration::from_mins(5);
 
 /// After so many failures in a row, some ten minutes, a cluster that cannot be read keeps no other one waiting.
 const UNREADABLE: u32 = 9;
@@ -77,24 +69,6 @@ pub struct Pace<'a> {
     pub period: Duration,
 }
 
-/// When a cluster is looked at next, and what has failed in a row.
-#[derive(Debug, Clone, Copy)]
-struct Next {
-    at: Instant,
-    failures: u32,
-    /// How often it could not be read.
-    unread: u32,
-}
-
-/// Why a cluster is looked at again soon, and later each time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Failed {
-    /// It could not be read.
-    Read,
-    /// Something could not be written.
-    Write,
-}
-
 impl Worker {
     /// Works while this instance leads; returns when it does not any more.
     pub async fn work(&self, pace: Pace<'_>) {
@@ -117,11 +91,7 @@ impl Worker {
                         self.fleet.clusters(&keys);
                         next.retain(|key, _| keys.binary_search(key).is_ok());
                         for key in keys {
-                            next.entry(key).or_insert(Next {
-                                at: Instant::now(),
-                                failures: 0,
-                                unread: 0,
-                            });
+                            next.entry(key).or_insert(Next::at(Instant::now()));
                         }
                     }
                     Err(error) => {
@@ -153,7 +123,7 @@ impl Worker {
                 Some((key, done)) = working.next() => {
                     busy.retain(|other| *other != key);
                     if let Some(entry) = next.get_mut(&key) {
-                        entry.done(done, pace.period);
+                        entry.done(done, pace.period, Instant::now(), fastrand::f64());
                     }
                 }
                 changed = leads.changed() => {
@@ -294,54 +264,4 @@ enum Carried {
     Conflict,
     /// One was refused, or could not be made in time.
     Failed,
-}
-
-/// How soon to look at a cluster again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
-    Conflict,
-    AtOnce,
-    Busy,
-    Near,
-    Usual,
-}
-
-/// Once something was written that something else rests on, everything is read again before the next decision.
-fn look(decision: &Decision, dry_run: bool, now: Timestamp) -> Look {
-    let near = |from: Timestamp| from.unix() <= now.unix().saturating_add(DAY);
-    if decision.is_followed_up() && !dry_run {
-        Look::AtOnce
-    } else if decision.etcd_rolling {
-        Look::Busy
-    } else if !decision.actions.is_empty()
-        || decision.is_near
-        || decision.etcd_start.is_some_and(|start| near(start.from))
-    {
-        Look::Near
-    } else {
-        Look::Usual
-    }
-}
-
-impl Next {
-    fn done(&mut self, done: Result<Look, Failed>, period: Duration) {
-        let failed = matches!(done, Err(_) | Ok(Look::Conflict));
-        let doubled = |from: Duration| {
-            let doubled = from.saturating_mul(1 << self.failures.min(10)).min(BACKOFF_CAP);
-            doubled.mul_f64(0.5 + 0.5 * fastrand::f64())
-        };
-        let wait = match done {
-            Ok(Look::AtOnce) => AT_ONCE,
-            // A second one in a row may be for ever: somebody refuses the write with this word.
-            Ok(Look::Conflict) => doubled(AT_ONCE),
-            Ok(Look::Busy) => BUSY.min(period),
-            Ok(Look::Near) => NEAR.min(period),
-            // Spread, so that a fleet that was started at once is not looked at once; never later than promised.
-            Ok(Look::Usual) => period.mul_f64(0.9 + 0.1 * fastrand::f64()),
-            Err(_) => doubled(BACKOFF),
-        };
-        self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
-        self.unread = if done == Err(Failed::Read) { self.unread.saturating_add(1) } else { 0 };
-        self.at = Instant::now() + wait;
-    }
 }

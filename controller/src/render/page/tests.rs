@@ -57,7 +57,7 @@ fn the_worst_clusters_come_first() {
         unread("f-unread"),
     ];
     let names = ["a-fine", "b-soon", "c-now", "d-ended", "e-stuck", "f-unread"];
-    let worst = ["f-unread", "d-ended", "c-now", "b-soon", "e-stuck", "a-fine"];
+    let worst = ["d-ended", "c-now", "f-unread", "b-soon", "e-stuck", "a-fine"];
     assert_eq!(order(&fleet(&state(all), NOW), &names), worst);
 }
 
