@@ -108,6 +108,10 @@ impl<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static> Agent<F> {
                 Event::Tick => {
                     let due = Instant::now() >= self.next_scan;
                     if !due && !self.with_observer(|observer| observer.directories_moved()).await {
+                        // So that a server that hangs is noticed within the minute.
+                        self.turn(
+                            self.next_scan.saturating_duration_since(Instant::now()) + SCAN_TIMEOUT,
+                        );
                         continue;
                     }
                 }
@@ -160,9 +164,11 @@ impl<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static> Agent<F> {
                 Escaped(path.as_os_str().as_bytes())
             )));
         }
+        let certificate = self.with_observer(|observer| observer.reloader()).await;
         let (config, mut observer, tls) = run_blocking(move || {
             let config = (reload.read)()?;
             let mut observer = Observer::open(&config, reload.files.clone(), changed, started)?;
+            observer.inherit_certificate(&certificate);
             let tls = observer.prepare();
             Ok((config, observer, tls))
         })

@@ -16,7 +16,7 @@ use crate::config::{Config, files, read_file};
 use crate::failure::Failure;
 use crate::server::{self, Server};
 use crate::system::program::SERVER;
-use crate::system::{limits, log, manager};
+use crate::system::{descriptors, limits, log, manager};
 pub use arguments::Arguments;
 use arguments::{Command, Common, ServerArguments};
 use check::check;
@@ -62,11 +62,12 @@ fn ask() -> Result<Asked, clap::Error> {
 }
 
 fn run(common: Common) -> Result<ExitCode, Failure> {
+    let sockets = manager::sockets().map_err(Failure::System)?;
+    descriptors::close_all_but(&sockets);
     let config = configure(&common)?;
     log::start(config.log_format, config.log_level);
     limits::check().map_err(Failure::System)?;
     let runtime = runtime()?;
-    let sockets = manager::sockets().map_err(Failure::System)?;
     let files = files(common.config.as_deref());
     let reload = Reload { files, read: move || configure(&common) };
     runtime.block_on(async { agent::start(config, sockets, reload)?.run().await })?;

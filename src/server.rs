@@ -63,6 +63,8 @@ impl Server {
         let system = |what: &str, error: io::Error| Failure::System(format!("{what}: {error}"));
         // It would be called "exe", by what it was started as.
         let _ = nix::sys::prctl::set_name(c"expiryd-server");
+        // Also where it is stopped, and sees no end of the channel.
+        let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
         let signals = Signals::listen().map_err(|e| system("signals cannot be handled", e))?;
         let channel =
             Channel::to_agent(stream).map_err(|e| system("the agent cannot be heard", e))?;

@@ -252,6 +252,10 @@ fn what_cannot_be_used_is_named_and_the_old_pair_stays() {
         let message = problem["message"].as_str().unwrap();
         assert!(message.contains(why) && message.contains("stays in use"), "{message}");
         assert_eq!(etcd.client(Some(&controller)).get(public, "/expiry").unwrap().status, 200);
+        // In the middle of a renewal somebody may reload.
+        agent.signal("HUP");
+        wait_for("the reload", || agent.said("was read again").then_some(()));
+        assert_eq!(etcd.client(Some(&controller)).get(public, "/expiry").unwrap().status, 200);
         etcd.host.write(&path, good);
         agent.report_when("the good file", |report| problems(report).is_empty());
     }

@@ -99,6 +99,16 @@ impl Observer {
         self.identity.clone()
     }
 
+    /// What it knows of the endpoint's certificate.
+    pub(super) fn reloader(&self) -> CertificateReloader {
+        self.reloader.clone()
+    }
+
+    /// Goes on with a certificate that was good before the configuration was read again.
+    pub(super) fn inherit_certificate(&mut self, before: &CertificateReloader) {
+        self.reloader.inherit(before);
+    }
+
     /// Scans once for the next observation, and reads the endpoint's certificate.
     pub(super) fn prepare(&mut self) -> Tls<Credentials> {
         let (at, scan) = self.scan();

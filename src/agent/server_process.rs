@@ -2,12 +2,12 @@
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
-use std::process::{Child, ExitStatus};
+use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{debug, error, info};
 
 use super::beats::{ANSWER, Beats};
@@ -20,6 +20,9 @@ use crate::render::Snapshot;
 use crate::report::Report;
 use crate::system::program::Program;
 use crate::system::sandbox::Layer;
+
+/// How long the kernel may take to end it.
+const REAP: Duration = Duration::from_millis(300);
 
 /// How long it may take to let running answers finish.
 const STOP: Duration = Duration::from_millis(700);
@@ -46,15 +49,22 @@ pub(super) struct Inputs {
     pub(super) stop: watch::Receiver<bool>,
 }
 
-/// Why a server is no more.
-pub(super) enum Ended {
-    /// It was told to stop.
-    Stopped,
-    /// As the second half of a sentence.
-    Failed(String),
+/// A server that is no more.
+pub(super) struct Ended {
+    /// Why, as the second half of a sentence; `None` where it was told to stop.
+    pub(super) why: Option<String>,
+    /// The process, where the kernel has not ended it yet.
+    pub(super) left: Option<Child>,
 }
 
-/// See the module. It is killed when dropped.
+/// Why a server must be another one.
+enum Why {
+    Ended,
+    Silent,
+    Misbehaved,
+}
+
+/// See the module.
 pub(super) struct ServerProcess {
     child: Child,
     channel: Channel,
@@ -90,12 +100,29 @@ impl ServerProcess {
         })
     }
 
-    /// Tells it everything there is, and then everything that is new, until it ends.
+    /// Works with it until it ends or is ended, as the second half of a sentence; `None` where it was told to stop.
     pub(super) async fn run(
         mut self,
         inputs: &mut Inputs,
         status: &watch::Sender<ServerStatus>,
     ) -> Ended {
+        let why = self.feed(inputs, status).await;
+        let (how, left) = self.kill().await;
+        let why = why.map(|why| match why {
+            Why::Ended => format!("ended ({how})"),
+            Why::Silent => format!("did not answer for {ANSWER:?} and was killed"),
+            Why::Misbehaved => "said what it was not asked for and was killed".to_owned(),
+        });
+        Ended { why, left }
+    }
+
+    /// Tells it everything there is, and then everything that is new; until it is no more, or must not be, or was
+    /// told to stop.
+    async fn feed(
+        &mut self,
+        inputs: &mut Inputs,
+        status: &watch::Sender<ServerStatus>,
+    ) -> Option<Why> {
         let mut stop = inputs.stop.clone();
         inputs.serving.mark_changed();
         inputs.reports.mark_changed();
@@ -104,35 +131,37 @@ impl ServerProcess {
             let told = tokio::select! {
                 told = timeout(ANSWER, self.tell(inputs)) => told,
                 // Told half of something it can be told nothing more.
-                _ = stop.changed() => return Ended::Stopped,
+                _ = stop.changed() => return None,
             };
             match told {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
                     debug!(%error, "the server cannot be told");
-                    return self.end();
+                    return Some(Why::Ended);
                 }
-                Err(_) => return hangs(),
+                Err(_) => return Some(Why::Silent),
             }
             let due = self.beats.due();
             tokio::select! {
                 received = self.channel.receive() => match received {
                     Ok(Some((frame, _))) if self.take(&frame, status) => {}
-                    Ok(Some(_)) => return misbehaves(),
-                    Ok(None) => return self.end(),
-                    Err(error) if error.kind() == ErrorKind::InvalidData => return misbehaves(),
+                    Ok(Some(_)) => return Some(Why::Misbehaved),
+                    Ok(None) => return Some(Why::Ended),
+                    Err(error) if error.kind() == ErrorKind::InvalidData => {
+                        return Some(Why::Misbehaved);
+                    }
                     Err(error) => {
                         debug!(%error, "the server cannot be heard");
-                        return self.end();
+                        return Some(Why::Ended);
                     }
                 },
                 Ok(()) = inputs.serving.changed() => inputs.serving.mark_changed(),
                 Ok(()) = inputs.reports.changed() => inputs.reports.mark_changed(),
                 Ok(()) = inputs.turns.changed() => inputs.turns.mark_changed(),
-                () = until(due) => return hangs(),
+                () = until(due) => return Some(Why::Silent),
                 _ = stop.changed() => {
                     self.stop().await;
-                    return Ended::Stopped;
+                    return None;
                 }
             }
         }
@@ -212,8 +241,8 @@ impl ServerProcess {
         self.channel.send(&frame, with).await
     }
 
-    /// Lets it finish, and ends it if it does not.
-    async fn stop(mut self) {
+    /// Lets it finish.
+    async fn stop(&mut self) {
         let finished = async {
             self.channel.send(&ToServer::Stop.into_frame(), None).await?;
             while self.channel.receive().await?.is_some() {}
@@ -222,27 +251,23 @@ impl ServerProcess {
         let _ = timeout(STOP, finished).await;
     }
 
-    /// How it ended, or was ended when it closed its end and went on.
-    fn end(mut self) -> Ended {
-        let how = match self.kill() {
-            Ok(status) => status.to_string(),
-            Err(error) => format!("and cannot be killed: {error}"),
-        };
-        Ended::Failed(format!("ended ({how})"))
-    }
-
-    /// Ends it and takes its status, unless it may not be signalled: then it ends by itself, once it sees that the
-    /// agent's end is closed.
-    fn kill(&mut self) -> io::Result<ExitStatus> {
-        self.child.kill()?;
-        self.child.wait()
-    }
-}
-
-impl Drop for ServerProcess {
-    fn drop(&mut self) {
-        // Neither does anything where it has ended already.
-        let _ = self.kill();
+    /// Ends it where it has not ended, and says how it did. A kernel that cannot end it at once (a freezer, a debugger)
+    /// is not waited for: what is left is the process, to be looked after later.
+    async fn kill(mut self) -> (String, Option<Child>) {
+        // One that may not be signalled sees at this that it is to end.
+        drop(self.channel);
+        if let Err(error) = self.child.kill() {
+            debug!(%error, "the server cannot be killed");
+        }
+        let until = Instant::now() + REAP;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return (status.to_string(), None),
+                Ok(None) if Instant::now() < until => sleep(REAP / 30).await,
+                Ok(None) => return ("nobody knows how yet".to_owned(), Some(self.child)),
+                Err(error) => return (error.to_string(), None),
+            }
+        }
     }
 }
 
@@ -252,12 +277,4 @@ async fn until(deadline: Option<Instant>) {
         Some(deadline) => sleep_until(deadline.into()).await,
         None => std::future::pending().await,
     }
-}
-
-fn hangs() -> Ended {
-    Ended::Failed(format!("did not answer for {ANSWER:?} and was killed"))
-}
-
-fn misbehaves() -> Ended {
-    Ended::Failed("said what it was not asked for and was killed".to_owned())
 }

@@ -5,6 +5,7 @@
 //! asked for: somebody may have taken it over.
 
 use std::io;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use expiryd_api::ServerRestarts;
@@ -32,6 +33,8 @@ pub(super) struct Supervisor {
     status: watch::Sender<ServerStatus>,
     /// The first server, which starts while the machine is scanned.
     first: Option<io::Result<ServerProcess>>,
+    /// Servers that the kernel has not ended yet.
+    left: Vec<Child>,
 }
 
 impl Supervisor {
@@ -43,7 +46,7 @@ impl Supervisor {
         status: watch::Sender<ServerStatus>,
     ) -> Self {
         let first = Some(ServerProcess::start(&program, log));
-        Self { program, log, inputs, status, first }
+        Self { program, log, inputs, status, first, left: Vec::new() }
     }
 
     /// What it starts.
@@ -61,12 +64,18 @@ impl Supervisor {
             let started = first.unwrap_or_else(|| ServerProcess::start(&self.program, self.log));
             let ended = match started {
                 Ok(server) => server.run(&mut self.inputs, &self.status).await,
-                Err(error) => Ended::Failed(format!(
-                    "cannot be started: {error}; let expiryd execute itself (ExecPaths= and AppArmor), and \
-                     have one process more"
-                )),
+                Err(error) => Ended {
+                    why: Some(format!(
+                        "cannot be started: {error}; let expiryd execute itself (its mode, noexec, ExecPaths=, \
+                         AppArmor), and have one process more"
+                    )),
+                    left: None,
+                },
             };
-            let Ended::Failed(why) = ended else { return };
+            self.left.extend(ended.left);
+            // So that none stays as a zombie.
+            self.left.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+            let Some(why) = ended.why else { return };
             if begun.elapsed() >= WORKED {
                 wait = shortest;
             }

@@ -110,6 +110,10 @@ impl Channel {
                 End::Agent => 0,
                 End::Server => DESCRIPTORS.saturating_sub(descriptors.len()),
             };
+            // No further than the frame goes, whose memory would grow to twice its size for the next one's.
+            let missing = received.capacity() - received.len();
+            let most = if missing == 0 { CHUNK } else { CHUNK.min(missing) };
+            let chunk = chunk.get_mut(..most).unwrap_or_default();
             let read = || Ok(receive_some(&*stream, chunk, descriptors, room)?);
             match stream.async_io(Interest::READABLE, read).await? {
                 0 => return Ok(None),

@@ -30,7 +30,7 @@ impl Program {
     }
 
     /// Starts it as the server, with these arguments and this as its standard input. It has no other descriptor of this
-    /// process but standard error, and those that whoever started this one left open for every program.
+    /// process but standard error.
     ///
     /// # Errors
     /// It may not be executed, or there is no room for another process.

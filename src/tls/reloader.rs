@@ -15,8 +15,8 @@ use crate::layout::Watched;
 use crate::problem::{Problem, Reason};
 use crate::tls::pem;
 
-/// Reads the endpoint's certificate again and again, and keeps the last that works.
-#[derive(Debug)]
+/// See the module.
+#[derive(Debug, Clone)]
 pub struct CertificateReloader {
     config: Option<TlsConfig>,
     last: Option<([u8; 32], Arc<Credentials>)>,
@@ -26,6 +26,13 @@ impl CertificateReloader {
     /// Has read nothing yet. Without a configuration there is nothing to read.
     pub const fn new(config: Option<TlsConfig>) -> Self {
         Self { config, last: None }
+    }
+
+    /// Takes the last good ones over from the one before, where they are to be read in the same way.
+    pub fn inherit(&mut self, before: &Self) {
+        if self.config == before.config {
+            self.last.clone_from(&before.last);
+        }
     }
 
     /// Reads the files as they are now. What is wrong with them leaves the last good ones in force.

@@ -185,6 +185,7 @@ pub(super) fn starting() -> Result<Rules, BackendError> {
             libc::SYS_prctl,
             vec![
                 rule([is(0, libc::PR_SET_DUMPABLE), is(1, 0)])?,
+                rule([is(0, libc::PR_SET_PDEATHSIG)])?,
                 rule([is(0, libc::PR_CAPBSET_READ)])?,
                 rule([is(0, libc::PR_CAP_AMBIENT), is(1, libc::PR_CAP_AMBIENT_IS_SET)])?,
             ],
