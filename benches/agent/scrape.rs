@@ -12,9 +12,8 @@ use testkit::certificate::CertificateBuilder;
 pub fn metrics() {
     // An API server that cannot be reached is tried again and again, which is no cost of a scrape.
     let directory = tempfile::tempdir().unwrap();
-    let quiet = directory.path().join("expiryd.toml");
-    std::fs::write(&quiet, "[node]\nannotate = false\n").unwrap();
-    let quiet = ["--config", quiet.to_str().unwrap()];
+    let quiet = quiet(directory.path());
+    let quiet = ["--config", &*quiet];
     let server = agent(Path::new(super::NODE), &quiet);
     settle(&server);
     let of = "scrape of a control plane, 15 certificates";
@@ -36,6 +35,13 @@ pub fn metrics() {
     let server = agent(host.root(), &quiet);
     settle(&server);
     row("scrape of 1,000 certificates: CPU time", &format!("{:.3} ms", steady(&server)), "1 ms");
+}
+
+/// A configuration that publishes nothing.
+pub fn quiet(directory: &Path) -> String {
+    let file = directory.join("expiryd.toml");
+    std::fs::write(&file, "[node]\nannotate = false\n").unwrap();
+    file.to_str().unwrap().to_owned()
 }
 
 /// Waits until the settled report has replaced the first one.
