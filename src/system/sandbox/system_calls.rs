@@ -30,19 +30,25 @@ fn put_on(scope: Scope<'_>) -> Result<(), Error> {
     apply_filter(&BpfProgram::try_from(filter)?)
 }
 
-/// The list. A call with rules is allowed where one of them holds; one without always.
+/// The list. A call with rules is allowed where one of them holds; one without always. A process inherits the filter
+/// of the one that starts it, so the server's list is a part of every other.
 fn allowed(scope: Scope<'_>) -> Result<BTreeMap<c_long, Vec<SeccompRule>>, BackendError> {
-    let (always, mut conditional) = match scope {
-        Scope::Server => (server::ALWAYS, server::conditional()?),
-        Scope::Agent(_) | Scope::Thread => (agent::ALWAYS, agent::conditional()?),
-    };
+    let mut conditional = server::conditional()?;
+    let mut always = server::ALWAYS.to_vec();
+    if !matches!(scope, Scope::Server) {
+        conditional.extend(agent::conditional()?);
+        always.extend(agent::ALWAYS);
+    }
     if matches!(scope, Scope::Agent(_)) {
         conditional.extend(agent::starting()?);
+        always.extend(agent::STARTING);
     }
-    let mut allowed: BTreeMap<_, _> = always.iter().map(|call| (*call, Vec::new())).collect();
+    let mut allowed: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (call, rules) in conditional {
         allowed.entry(call).or_default().extend(rules);
     }
+    // What one of them allows always needs no rule of another.
+    allowed.extend(always.into_iter().map(|call| (call, Vec::new())));
     Ok(allowed)
 }
 

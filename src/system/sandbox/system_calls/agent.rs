@@ -1,41 +1,22 @@
-//! What the agent calls: it reads files, watches them, talks to an API server, and starts its server.
+//! What the agent calls beside what its server does, whose filter can only be the smaller part of its own: it reads
+//! files, watches them, talks to an API server, and starts its server.
 
 use libc::c_long;
 use seccompiler::BackendError;
 
-use super::{Rules, exactly, is, kind, masked, null, one_of, rule};
+use super::{Rules, exactly, is, kind, masked, one_of, rule};
 
 /// Calls whose every use is harmless, or decided by what they are given: a descriptor that was opened, a
 /// path that Landlock judges.
 pub(super) const ALWAYS: &[c_long] = &[
-    // Memory.
-    libc::SYS_brk,
-    libc::SYS_madvise,
-    libc::SYS_mremap,
-    libc::SYS_munmap,
     // Threads.
-    libc::SYS_exit,
-    libc::SYS_exit_group,
-    libc::SYS_futex,
-    libc::SYS_gettid,
     libc::SYS_rseq,
     libc::SYS_sched_getaffinity,
-    libc::SYS_sched_yield,
     libc::SYS_set_robust_list,
-    // Signals to itself.
-    libc::SYS_restart_syscall,
-    libc::SYS_rt_sigaction,
-    libc::SYS_rt_sigprocmask,
-    libc::SYS_rt_sigreturn,
-    libc::SYS_sigaltstack,
     // Time.
     libc::SYS_clock_getres,
-    libc::SYS_clock_gettime,
-    libc::SYS_clock_nanosleep,
-    libc::SYS_gettimeofday,
     libc::SYS_nanosleep,
     // Files, for reading.
-    libc::SYS_close,
     libc::SYS_dup,
     libc::SYS_fstat,
     libc::SYS_getcwd,
@@ -43,12 +24,8 @@ pub(super) const ALWAYS: &[c_long] = &[
     libc::SYS_lseek,
     libc::SYS_newfstatat,
     libc::SYS_pread64,
-    libc::SYS_read,
     libc::SYS_readlinkat,
-    libc::SYS_readv,
     libc::SYS_statx,
-    libc::SYS_write,
-    libc::SYS_writev,
     // Its flags are in memory, where no filter sees them: that it only reads is Landlock's part.
     libc::SYS_openat2,
     // Watching.
@@ -57,21 +34,13 @@ pub(super) const ALWAYS: &[c_long] = &[
     libc::SYS_inotify_rm_watch,
     // Waiting.
     libc::SYS_epoll_create1,
-    libc::SYS_epoll_ctl,
-    libc::SYS_epoll_pwait,
     libc::SYS_eventfd2,
     libc::SYS_pipe2,
     libc::SYS_ppoll,
     // Sockets of the kinds that may be made.
-    libc::SYS_accept4,
     libc::SYS_bind,
     libc::SYS_connect,
-    libc::SYS_getpeername,
-    libc::SYS_getsockname,
-    libc::SYS_getsockopt,
     libc::SYS_listen,
-    libc::SYS_recvfrom,
-    libc::SYS_recvmsg,
     libc::SYS_sendmmsg,
     libc::SYS_sendmsg,
     libc::SYS_sendto,
@@ -82,9 +51,6 @@ pub(super) const ALWAYS: &[c_long] = &[
     libc::SYS_getegid,
     libc::SYS_geteuid,
     libc::SYS_getgid,
-    libc::SYS_getpid,
-    libc::SYS_getrandom,
-    libc::SYS_getrusage,
     libc::SYS_getuid,
     libc::SYS_uname,
     // Giving up more.
@@ -93,8 +59,6 @@ pub(super) const ALWAYS: &[c_long] = &[
     libc::SYS_landlock_restrict_self,
     // Older forms of the above, which C libraries still use.
     #[cfg(target_arch = "x86_64")]
-    libc::SYS_epoll_wait,
-    #[cfg(target_arch = "x86_64")]
     libc::SYS_lstat,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_poll,
@@ -102,8 +66,6 @@ pub(super) const ALWAYS: &[c_long] = &[
     libc::SYS_readlink,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_stat,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_time,
 ];
 
 /// Calls that are allowed for some of their uses.
@@ -123,9 +85,6 @@ pub(super) fn conditional() -> Result<Rules, BackendError> {
         (libc::SYS_openat, vec![rule([masked(2, writing, libc::O_RDONLY)])?]),
         #[cfg(target_arch = "x86_64")]
         (libc::SYS_open, vec![rule([masked(1, writing, libc::O_RDONLY)])?]),
-        // No memory that can be executed but the program's own.
-        (libc::SYS_mmap, vec![rule([masked(2, libc::PROT_EXEC, 0)])?]),
-        (libc::SYS_mprotect, vec![rule([masked(2, libc::PROT_EXEC, 0)])?]),
         // A thread of this process, and no other process or namespace.
         (libc::SYS_clone, vec![rule([masked(0, thread | namespaces, thread)])?]),
         (
@@ -143,27 +102,13 @@ pub(super) fn conditional() -> Result<Rules, BackendError> {
         (libc::SYS_socketpair, vec![rule([is(0, libc::AF_UNIX)])?]),
         (
             libc::SYS_fcntl,
-            one_of(
-                1,
-                &[
-                    libc::F_DUPFD,
-                    libc::F_DUPFD_CLOEXEC,
-                    libc::F_GETFD,
-                    libc::F_GETFL,
-                    libc::F_SETFD,
-                    libc::F_SETFL,
-                ],
-            )?,
+            one_of(1, &[libc::F_DUPFD, libc::F_DUPFD_CLOEXEC, libc::F_SETFD, libc::F_SETFL])?,
         ),
         (
             libc::SYS_ioctl,
             one_of(1, &[libc::FIOCLEX, libc::FIONBIO, libc::FIONREAD, libc::TCGETS])?,
         ),
         (libc::SYS_prctl, one_of(0, &[libc::PR_SET_NAME, libc::PR_SET_NO_NEW_PRIVS])?),
-        // Asking for a limit and not setting one, of itself.
-        (libc::SYS_prlimit64, vec![rule([is(0, 0), null(2)])?]),
-        // Ending itself, as abort(3) does.
-        (libc::SYS_tgkill, vec![rule([is(0, std::process::id().cast_signed())])?]),
     ])
 }
 
@@ -171,8 +116,7 @@ pub(super) fn conditional() -> Result<Rules, BackendError> {
 /// call, none that it starts may.
 pub(super) fn starting() -> Result<Rules, BackendError> {
     let spawn = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    let always = STARTING.iter().map(|call| (*call, Vec::new()));
-    let conditional = [
+    Ok(vec![
         // A child that executes a program at once (posix_spawn(3)). Which program is Landlock's part, from Linux
         // 5.13 on.
         (libc::SYS_clone, vec![rule([exactly(0, spawn)])?]),
@@ -192,11 +136,11 @@ pub(super) fn starting() -> Result<Rules, BackendError> {
         ),
         // Limits of itself.
         (libc::SYS_prlimit64, vec![rule([is(0, 0)])?]),
-    ];
-    Ok(always.chain(conditional).collect())
+    ])
 }
 
-const STARTING: &[c_long] = &[
+/// Of that, the calls whose every use is harmless.
+pub(super) const STARTING: &[c_long] = &[
     libc::SYS_dup3,
     libc::SYS_execve,
     libc::SYS_wait4,
