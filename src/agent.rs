@@ -109,9 +109,7 @@ impl<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static> Agent<F> {
                     let due = Instant::now() >= self.next_scan;
                     if !due && !self.with_observer(|observer| observer.directories_moved()).await {
                         // So that a server that hangs is noticed within the minute.
-                        self.turn(
-                            self.next_scan.saturating_duration_since(Instant::now()) + SCAN_TIMEOUT,
-                        );
+                        self.turn(self.next_scan + SCAN_TIMEOUT);
                         continue;
                     }
                 }
@@ -125,7 +123,7 @@ impl<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static> Agent<F> {
 
     /// Observes the machine and reports what was found.
     async fn observe(&mut self) -> Result<(), Failure> {
-        self.turn(SCAN_TIMEOUT);
+        self.turn(Instant::now() + SCAN_TIMEOUT);
         self.changes.mark_unchanged();
         let observation = self.with_observer(Observer::observe).await;
         if let Some(path) = &observation.not_granted {
@@ -134,13 +132,13 @@ impl<F: Fn() -> Result<Config, Failure> + Send + Sync + 'static> Agent<F> {
         self.endpoints.set_tls(observation.tls.clone());
         let wait = self.reporter.report(observation);
         self.next_scan = Instant::now() + wait;
-        self.turn(wait.saturating_add(SCAN_TIMEOUT));
+        self.turn(self.next_scan + SCAN_TIMEOUT);
         Ok(())
     }
 
-    /// Tells the server that the loop turned, and turns again within `next`.
-    fn turn(&self, next: Duration) {
-        let (next, agent) = (Instant::now() + next, self.probe.read());
+    /// Tells the server that the loop turned, and turns again until `next`.
+    fn turn(&self, next: Instant) {
+        let agent = self.probe.read();
         self.turns.send_modify(|turn| *turn = Turn { number: turn.number + 1, next, agent });
     }
 

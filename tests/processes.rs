@@ -46,6 +46,11 @@ fn kill(signal: &str, pid: u32) {
     assert!(done.unwrap().success());
 }
 
+/// Waits until another server than this one answers for the agent.
+fn another_server(agent: &Agent, than: u32) {
+    wait_for("another server", || Some(agent.server()).filter(|server| *server != than));
+}
+
 /// Asks once, on a connection of its own, whatever happens meanwhile.
 fn ask(address: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
@@ -161,7 +166,7 @@ fn no_connection_is_refused_while_the_server_is_killed_again_and_again() {
         for _ in 0..3 {
             let killed = agent.server();
             kill("KILL", killed);
-            wait_for("another server", || Some(agent.server()).filter(|server| *server != killed));
+            another_server(&agent, killed);
             agent.report();
         }
         killing.store(false, Ordering::Relaxed);
@@ -190,7 +195,7 @@ fn a_server_that_hangs_is_killed_and_started_again() {
     agent.report();
     let hanging = agent.server();
     kill("STOP", hanging);
-    wait_for("another server", || Some(agent.server()).filter(|server| *server != hanging));
+    another_server(&agent, hanging);
     let report = agent.report_when("what happened", |r| r["serverRestarts"]["count"] == 1);
     assert_eq!(report["serverRestarts"]["reason"], "did not answer for 10s and was killed");
 }
@@ -219,7 +224,7 @@ fn the_node_never_notices_the_end_of_the_server() {
     let (requests, before) = (api.requests().len(), publication(&agent));
     let killed = agent.server();
     kill("KILL", killed);
-    wait_for("another server", || Some(agent.server()).filter(|server| *server != killed));
+    another_server(&agent, killed);
     let seen = agent.report()["observedAt"].clone();
     agent.report_when("another look", |r| r["observedAt"].as_str() > seen.as_str());
     assert_eq!((api.requests().len(), publication(&agent)), (requests, before));

@@ -119,21 +119,24 @@ impl Reporter {
         self.wait(at, polling)
     }
 
-    /// Publishes how the publishers get on, which needs no scan.
+    /// Publishes how the publishers get on.
     pub(super) fn set_publications(&mut self, publications: &[Publication]) {
         self.publications = publications.to_vec();
-        if let Some(report) = self.report.take() {
-            let publications = publications.to_vec();
-            self.publish(Report { publications, ..Arc::unwrap_or_clone(report) });
-        }
+        let publications = self.publications.clone();
+        self.publish_again(|report| Report { publications, ..report });
     }
 
-    /// Publishes how the server gets on, which needs no scan either.
+    /// Publishes how the server gets on.
     pub(super) fn set_server(&mut self, server: ServerStatus) {
+        let server_restarts = server.restarts.clone();
         self.stats.server = server;
+        self.publish_again(|report| Report { server_restarts, ..report });
+    }
+
+    /// Publishes the last report with something else that needs no scan.
+    fn publish_again(&mut self, with: impl FnOnce(Report) -> Report) {
         if let Some(report) = self.report.take() {
-            let server_restarts = self.stats.server.restarts.clone();
-            self.publish(Report { server_restarts, ..Arc::unwrap_or_clone(report) });
+            self.publish(with(Arc::unwrap_or_clone(report)));
         }
     }
 

@@ -100,7 +100,7 @@ impl ServerProcess {
         })
     }
 
-    /// Works with it until it ends or is ended, as the second half of a sentence; `None` where it was told to stop.
+    /// Works with it until it has ended, or was ended.
     pub(super) async fn run(
         mut self,
         inputs: &mut Inputs,
@@ -192,7 +192,7 @@ impl ServerProcess {
             let told = inputs.reports.borrow_and_update().clone();
             if let Some((report, stats)) = told {
                 let frame = self.shown(&report, &stats);
-                self.send(frame, None).await?;
+                self.channel.send(&frame, None).await?;
             }
         }
         if inputs.serving.has_changed().unwrap_or(false) {
@@ -202,7 +202,8 @@ impl ServerProcess {
                     ToServer::Listen(address) => now.sockets.get(address),
                     _ => None,
                 };
-                self.send(message.into_frame(), socket.map(|socket| socket.as_fd())).await?;
+                let socket = socket.map(|socket| socket.as_fd());
+                self.channel.send(&message.into_frame(), socket).await?;
             }
             self.told = Some(now);
         }
@@ -210,7 +211,8 @@ impl ServerProcess {
             let Turn { number, next, agent } = *inputs.turns.borrow_and_update();
             // One that is started again gets no more time than there was.
             let next = next.saturating_duration_since(Instant::now());
-            self.send(ToServer::Beat(Beat { number, next, agent }).into_frame(), None).await?;
+            let beat = ToServer::Beat(Beat { number, next, agent });
+            self.channel.send(&beat.into_frame(), None).await?;
             self.beats.tell(number, Instant::now());
         }
         Ok(())
@@ -231,14 +233,6 @@ impl ServerProcess {
                 ToServer::Show(Snapshot::refused(&why)).into_frame()
             }
         }
-    }
-
-    async fn send(
-        &self,
-        frame: Frame,
-        with: Option<std::os::fd::BorrowedFd<'_>>,
-    ) -> io::Result<()> {
-        self.channel.send(&frame, with).await
     }
 
     /// Lets it finish.

@@ -17,7 +17,7 @@ use super::process_metrics::ProcessMetrics;
 use crate::agent_status::ProcessStats;
 use crate::clock;
 use crate::render::metrics::{ContentEncoding, Format};
-use crate::render::{Snapshot, html};
+use crate::render::{Snapshot, html, json};
 
 /// What the endpoint answers from. Clones share it.
 #[derive(Debug, Clone)]
@@ -202,7 +202,7 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Payload> {
 }
 
 fn refusal(status: StatusCode, why: &'static str) -> Response<Payload> {
-    let body = Bytes::from(format!("{{\"error\": {why:?}}}\n"));
+    let body = Bytes::from(json::refusal(why) + "\n");
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));

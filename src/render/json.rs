@@ -4,8 +4,8 @@
 use std::io;
 
 use serde::Serialize;
-use serde_json::Serializer;
 use serde_json::ser::Formatter;
+use serde_json::{Serializer, Value};
 
 use crate::report::Report;
 
@@ -17,9 +17,14 @@ pub fn write(report: &Report) -> String {
     let written = report.serialize(&mut serializer).map(|()| String::from_utf8(json));
     match written {
         Ok(Ok(json)) => json,
-        Ok(Err(error)) => format!("{{\"error\": \"the report is not UTF-8: {error}\"}}"),
-        Err(error) => format!("{{\"error\": \"the report cannot be written: {error}\"}}"),
+        Ok(Err(error)) => refusal(&format!("the report is not UTF-8: {error}")),
+        Err(error) => refusal(&format!("the report cannot be written: {error}")),
     }
+}
+
+/// Why there is no report, in its place; without a newline at its end.
+pub fn refusal(why: &str) -> String {
+    format!("{{\"error\": {}}}", Value::from(why))
 }
 
 /// A line for each field of the outermost object and for each element of its arrays.

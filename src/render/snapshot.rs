@@ -59,7 +59,7 @@ impl Snapshot {
         Self {
             available: false,
             settled: false,
-            json: Body::new(format!("{{\"error\": {why:?}}}")),
+            json: Body::new(json::refusal(&why)),
             text: Body::new(why.clone()),
             page: html::notice(&why),
             machine_metrics: [Bytes::new(), Bytes::new()],

@@ -252,10 +252,13 @@ class Doors:
     connect_datagram = connect_unix(lambda self: f"{self.folder}/datagram".encode(), socket.SOCK_DGRAM)
     connect_abstract = connect_unix(lambda self: b"\0expiryd-doors", socket.SOCK_DGRAM)
 
+    def address(self):
+        """Of somebody who listens on TCP."""
+        return struct.pack("=H", socket.AF_INET) + struct.pack(">H", self.port) + b"\x7f\0\0\1" + bytes(8)
+
     def connect_tcp(self, p):
         fd = p.call("socket", socket.AF_INET, socket.SOCK_STREAM, 0)
-        address = struct.pack("=H", socket.AF_INET) + struct.pack(">H", self.port) + b"\x7f\0\0\1" + bytes(8)
-        return fd if fd < 0 else p.call("connect", fd, address, len(address))
+        return fd if fd < 0 else p.call("connect", fd, self.address(), 16)
 
     def listen_tcp(self, p):
         fd = p.call("socket", socket.AF_INET, socket.SOCK_STREAM, 0)
@@ -274,8 +277,7 @@ class Doors:
     def connect_by_fast_open(self, p):
         fd = self.listening(p)
         p.call("shutdown", fd, socket.SHUT_RDWR)
-        address = struct.pack("=H", socket.AF_INET) + struct.pack(">H", self.port) + b"\x7f\0\0\1" + bytes(8)
-        result = p.call("sendto", fd, b"hello", 5, 0x20000000 | socket.MSG_DONTWAIT, address, len(address))
+        result = p.call("sendto", fd, b"hello", 5, 0x20000000 | socket.MSG_DONTWAIT, self.address(), 16)
         return 0 if result == -errno.EINPROGRESS else result
 
     def linger(self, p):
@@ -398,7 +400,7 @@ def main():
     other = sleeping()
     names = [name for name, door in vars(Doors).items()
              if callable(door) and not name.startswith("__")
-             and name not in ("new", "unshare", "make_socket", "connect_unix", "read", "listening")]
+             and name not in ("new", "unshare", "make_socket", "connect_unix", "read", "listening", "address")]
     doors, results, failures = Doors(host, folder, other.pid, tcp.getsockname()[1]), {"root": {}}, 0
     for which, pid in processes.items():
         process = Process(pid)
