@@ -77,8 +77,16 @@ fn run(common: Common) -> Result<ExitCode, Failure> {
 fn serve(arguments: &ServerArguments) -> Result<ExitCode, Failure> {
     let agent = server::channel()?;
     log::start(arguments.log_format, arguments.log_level);
-    runtime()?.block_on(async { Server::start(agent).await?.run().await })?;
-    Ok(ExitCode::SUCCESS)
+    let served = runtime()
+        .and_then(|runtime| runtime.block_on(async { Server::start(agent).await?.run().await }));
+    Ok(served.map_or_else(
+        |failure| {
+            // A line of the agent's log, and in its form.
+            tracing::error!("{failure}");
+            ExitCode::from(failure.exit_code())
+        },
+        |()| ExitCode::SUCCESS,
+    ))
 }
 
 /// What everything runs on that waits: one thread.

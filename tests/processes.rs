@@ -251,21 +251,58 @@ fn the_server_ends_with_the_agent_and_not_by_a_signal_to_both() {
     });
 }
 
-#[test]
-fn a_reload_that_changes_addresses_refuses_nobody_where_it_goes_on() {
-    // Addresses of this process alone, so that whoever is given a port by the kernel has it elsewhere.
+/// An address of this process alone, so that whoever is given a port by the kernel has it elsewhere.
+fn address(net: u8) -> SocketAddr {
     let [.., a, b] = std::process::id().to_be_bytes();
-    let [stays, comes] = [78, 79].map(|net| SocketAddr::from(([127, net, a, b], 9797)));
-    let host = Host::like("ubuntu-etcd");
-    let configure = |addresses: &[SocketAddr]| {
-        let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
-        fs::write(host.configuration(), format!("listen = {addresses:?}\n")).unwrap();
-    };
-    configure(&[stays]);
+    SocketAddr::from(([127, net, a, b], 9797))
+}
+
+fn listen(host: &Host, addresses: &[SocketAddr]) {
+    let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
+    fs::write(host.configuration(), format!("listen = {addresses:?}\n")).unwrap();
+}
+
+/// An agent that listens where its configuration alone says.
+fn listening(host: &Host, addresses: &[SocketAddr]) -> Agent {
+    listen(host, addresses);
     let mut command = Command::new("env");
     command.args(["-u", "EXPIRYD_LISTEN"]).arg(expiryd().get_program());
     command.args(["run", "--host-root"]).arg(host.root()).arg("--config").arg(host.configuration());
-    let agent = Agent::spawn(command);
+    Agent::spawn(command)
+}
+
+#[test]
+fn a_server_that_ends_by_itself_is_heard_to_the_end() {
+    let [stays, comes] = [76, 77].map(address);
+    let host = Host::like("ubuntu-etcd");
+    let agent = listening(&host, &[stays]);
+    agent.report();
+    let ended = agent.server();
+    // No descriptor more: it cannot take the socket of an address that it is to answer at.
+    let pid = ended.to_string();
+    let mut limit = Command::new("prlimit");
+    // Its own user may limit it, and root not everywhere.
+    if testkit::is_root() {
+        limit = Command::new("setpriv");
+        limit.args(["--reuid=65534", "--regid=65534", "--clear-groups", "prlimit"]);
+    }
+    assert!(limit.args(["--pid", &pid, "--nofile=3:3"]).status().unwrap().success());
+    listen(&host, &[stays, comes]);
+    agent.signal("HUP");
+    another_server(&agent, ended);
+    wait_for("an answer at the new address", || ask(comes).ok());
+    let report = agent.report_when("what happened", |r| r["serverRestarts"]["count"] == 1);
+    assert_eq!(report["serverRestarts"]["reason"], "ended (exit status: 71)");
+    let last = "what the agent says cannot be understood: no socket came with it";
+    wait_for("its last sentence", || agent.said(last).then_some(()));
+}
+
+#[test]
+fn a_reload_that_changes_addresses_refuses_nobody_where_it_goes_on() {
+    let [stays, comes] = [78, 79].map(address);
+    let host = Host::like("ubuntu-etcd");
+    let configure = |addresses: &[SocketAddr]| listen(&host, addresses);
+    let agent = listening(&host, &[stays]);
     agent.report();
     let reloading = AtomicBool::new(true);
     thread::scope(|scope| {

@@ -24,6 +24,9 @@ use crate::system::sandbox::Layer;
 /// How long the kernel may take to end it.
 const REAP: Duration = Duration::from_millis(300);
 
+/// How long one that hung up may take to end by itself: so that how it ended is told, and its last sentence heard.
+const MOMENT: Duration = Duration::from_millis(300);
+
 /// How long it may take to let running answers finish.
 const STOP: Duration = Duration::from_millis(700);
 
@@ -107,7 +110,11 @@ impl ServerProcess {
         status: &watch::Sender<ServerStatus>,
     ) -> Ended {
         let why = self.feed(inputs, status).await;
-        let (how, left) = self.kill().await;
+        let moment = match why {
+            Some(Why::Ended) => MOMENT,
+            None | Some(Why::Silent | Why::Misbehaved) => Duration::ZERO,
+        };
+        let (how, left) = self.end(moment).await;
         let why = why.map(|why| match why {
             Why::Ended => format!("ended ({how})"),
             Why::Silent => format!("did not answer for {ANSWER:?} and was killed"),
@@ -245,22 +252,33 @@ impl ServerProcess {
         let _ = timeout(STOP, finished).await;
     }
 
-    /// Ends it where it has not ended, and says how it did. A kernel that cannot end it at once (a freezer, a debugger)
-    /// is not waited for: what is left is the process, to be looked after later.
-    async fn kill(mut self) -> (String, Option<Child>) {
-        // One that may not be signalled sees at this that it is to end.
+    /// Ends it where it has not ended after a moment, and says how it did. A kernel that cannot end it at once
+    /// (a freezer, a debugger) is not waited for: what is left is the process, to be looked after later.
+    async fn end(mut self, moment: Duration) -> (String, Option<Child>) {
+        // It sees at this that it is to end, also where it may not be signalled.
         drop(self.channel);
+        if let Some(how) = ended(&mut self.child, moment).await {
+            return (how, None);
+        }
         if let Err(error) = self.child.kill() {
             debug!(%error, "the server cannot be killed");
         }
-        let until = Instant::now() + REAP;
-        loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => return (status.to_string(), None),
-                Ok(None) if Instant::now() < until => sleep(REAP / 30).await,
-                Ok(None) => return ("nobody knows how yet".to_owned(), Some(self.child)),
-                Err(error) => return (error.to_string(), None),
-            }
+        match ended(&mut self.child, REAP).await {
+            Some(how) => (how, None),
+            None => ("nobody knows how yet".to_owned(), Some(self.child)),
+        }
+    }
+}
+
+/// How a process ended, unless it has not within this time.
+async fn ended(child: &mut Child, within: Duration) -> Option<String> {
+    let until = Instant::now() + within;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status.to_string()),
+            Ok(None) if Instant::now() < until => sleep(Duration::from_millis(10)).await,
+            Ok(None) => return None,
+            Err(error) => return Some(error.to_string()),
         }
     }
 }
