@@ -220,8 +220,12 @@ fn a_limit_without_which_nothing_works_is_named() {
     if is_root() {
         // root may have any number of processes.
         let user = ["setpriv", "--reuid=4711", "--regid=4711", "--clear-groups"];
-        let (code, message) = started(&[&user[..], &["prlimit", "--nproc=1"]].concat());
-        assert!(code == Some(71) && message.contains("TasksMax"), "{code:?}: {message}");
+        for processes in ["--nproc=1", "--nproc=3"] {
+            let (code, message) = started(&[&user[..], &["prlimit", processes]].concat());
+            assert!(code == Some(71) && message.contains("TasksMax"), "{code:?}: {message}");
+        }
+        let (code, message) = started(&[&user[..], &["prlimit", "--nproc=4"]].concat());
+        assert!(message.contains("/nowhere"), "{code:?}: {message}");
     } else {
         skip("only root can become a user without processes");
     }

@@ -1,10 +1,17 @@
 //! What a process may have: descriptors, threads, and memory.
 
+use std::io;
+use std::sync::Mutex;
+use std::thread;
+
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::debug;
 
 /// Descriptors without which agent and server cannot work.
 const LEAST: u64 = 192;
+
+/// What runs beside the first thread at most: two threads that read, and the server.
+const BESIDE: usize = 3;
 
 /// Sees whether the process may have what the agent cannot work without.
 ///
@@ -18,16 +25,26 @@ pub fn check() -> Result<(), String> {
              raise LimitNOFILE in the unit, or ulimit -n"
         ));
     }
-    let started = std::thread::Builder::new().spawn(|| ());
-    let thread = started.map_err(|error| {
+    start_threads(BESIDE).map_err(|error| {
         format!(
-            "a thread cannot be started: {error}; raise TasksMax in the unit, the container's limit of \
-             processes, or ulimit -u"
+            "expiryd needs {} threads and processes, and one cannot be started: {error}; raise TasksMax in the \
+             unit, the container's limit of processes, or ulimit -u",
+            BESIDE + 1
         )
-    })?;
-    // It does nothing that could fail.
-    let _ = thread.join();
-    Ok(())
+    })
+}
+
+/// Starts so many threads that are there at the same time, and ends them.
+fn start_threads(count: usize) -> io::Result<()> {
+    let all = Mutex::new(());
+    thread::scope(|scope| {
+        // Each waits for this, and it is let go at the end also where one cannot be started.
+        let _all = all.lock();
+        for _ in 0..count {
+            thread::Builder::new().spawn_scoped(scope, || drop(all.lock()))?;
+        }
+        Ok(())
+    })
 }
 
 /// Lets the process have no more than so many bytes of memory (getrlimit(2), `RLIMIT_AS`): what would need more
