@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 use tokio::runtime::Runtime;
+use tracing::error;
 
 use crate::agent::{self, Reload};
 use crate::config::{Config, files, read_file};
@@ -79,14 +80,12 @@ fn serve(arguments: &ServerArguments) -> Result<ExitCode, Failure> {
     log::start(arguments.log_format, arguments.log_level);
     let served = runtime()
         .and_then(|runtime| runtime.block_on(async { Server::start(agent).await?.run().await }));
-    Ok(served.map_or_else(
-        |failure| {
-            // A line of the agent's log, and in its form.
-            tracing::error!("{failure}");
-            ExitCode::from(failure.exit_code())
-        },
-        |()| ExitCode::SUCCESS,
-    ))
+    if let Err(failure) = served {
+        // A line of the agent's log, and in its form.
+        error!("{failure}");
+        return Ok(ExitCode::from(failure.exit_code()));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What everything runs on that waits: one thread.

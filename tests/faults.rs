@@ -266,8 +266,8 @@ fn ten_thousand_silent_connections_keep_no_probe_out() {
     }
     assert_eq!(agent.get("/healthz").status, 200);
     let open = fs::read_dir(format!("/proc/{}/fd", agent.server())).unwrap().count();
-    // 64 that have asked, 192 that have begun to, 3,072 that were not heard yet, and what the server itself has.
-    assert!(open < 3_392, "{open} descriptors");
+    // 64 that have asked, 192 that have begun to, a few that were not heard yet, and what the server itself has.
+    assert!(open < 600, "{open} descriptors");
 }
 
 #[test]

@@ -14,14 +14,7 @@ use std::thread;
 use testkit::api_server::ApiServer;
 use testkit::certificate::CertificateBuilder;
 use testkit::kubelet::{AT_ONCE, control_plane, publication, publication_when};
-use testkit::{Agent, Host, descendant, expiryd, strace, wait_for};
-
-/// A field of /proc/PID/status.
-fn field(pid: u32, name: &str) -> String {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
-    value.unwrap().to_owned()
-}
+use testkit::{Agent, Host, descendant, expiryd, signal, status_text, strace, wait_for};
 
 /// An etcd machine whose report is more than a socket pair holds.
 fn large() -> Host {
@@ -39,11 +32,6 @@ fn descriptors(pid: u32) -> Vec<(String, String)> {
     let what = |path: &Path| fs::read_link(path).ok().map(|what| what.display().to_string());
     all.filter_map(|open| Some((open.file_name().into_string().ok()?, what(&open.path())?)))
         .collect()
-}
-
-fn kill(signal: &str, pid: u32) {
-    let done = Command::new("kill").args(["-s", signal, &pid.to_string()]).status();
-    assert!(done.unwrap().success());
 }
 
 /// Waits until another server than this one answers for the agent.
@@ -69,13 +57,16 @@ fn the_server_has_no_capability_no_file_and_a_list_of_system_calls() {
     let server = agent.server();
     assert_ne!(server, agent.pid());
     for capabilities in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
-        assert_eq!(field(server, capabilities), "0000000000000000", "{capabilities}");
+        assert_eq!(status_text(server, capabilities), "0000000000000000", "{capabilities}");
     }
-    assert_eq!((field(server, "NoNewPrivs"), field(server, "Seccomp")), ("1".into(), "2".into()));
+    assert_eq!(
+        (status_text(server, "NoNewPrivs"), status_text(server, "Seccomp")),
+        ("1".into(), "2".into())
+    );
     if testkit::is_root() {
-        assert_eq!(field(server, "Uid"), "65534\t65534\t65534\t65534");
+        assert_eq!(status_text(server, "Uid"), "65534\t65534\t65534\t65534");
     }
-    assert_eq!(field(server, "Threads"), "1");
+    assert_eq!(status_text(server, "Threads"), "1");
     for (number, what) in descriptors(server) {
         // Standard error is the test's pipe.
         let harmless =
@@ -117,7 +108,7 @@ fn the_agent_listens_and_takes_no_connection() {
     }
     let agent = descendant(traced.pid(), "expiryd");
     let server = descendant(agent, "expiryd-server");
-    kill("TERM", agent);
+    signal(agent, "TERM");
     traced.ended();
 
     let calls = fs::read_to_string(log.path()).unwrap();
@@ -165,7 +156,7 @@ fn no_connection_is_refused_while_the_server_is_killed_again_and_again() {
         });
         for _ in 0..3 {
             let killed = agent.server();
-            kill("KILL", killed);
+            signal(killed, "KILL");
             another_server(&agent, killed);
             agent.report();
         }
@@ -194,7 +185,7 @@ fn a_server_that_hangs_is_killed_and_started_again() {
     let agent = Agent::start(&host, "tick = \"1s\"\n");
     agent.report();
     let hanging = agent.server();
-    kill("STOP", hanging);
+    signal(hanging, "STOP");
     another_server(&agent, hanging);
     let report = agent.report_when("what happened", |r| r["serverRestarts"]["count"] == 1);
     assert_eq!(report["serverRestarts"]["reason"], "did not answer for 10s and was killed");
@@ -207,7 +198,7 @@ fn a_server_that_hangs_keeps_no_agent_from_ending() {
     agent.report();
     let hanging = agent.server();
     let before = agent.scans();
-    kill("STOP", hanging);
+    signal(hanging, "STOP");
     wait_for("a look that it cannot be told of", || (agent.scans() > before + 1).then_some(()));
     agent.signal("TERM");
     assert_eq!(agent.ended(), Some(0));
@@ -223,7 +214,7 @@ fn the_node_never_notices_the_end_of_the_server() {
     publication_when(&agent, "accepted");
     let (requests, before) = (api.requests().len(), publication(&agent));
     let killed = agent.server();
-    kill("KILL", killed);
+    signal(killed, "KILL");
     another_server(&agent, killed);
     let seen = agent.report()["observedAt"].clone();
     agent.report_when("another look", |r| r["observedAt"].as_str() > seen.as_str());
@@ -237,13 +228,13 @@ fn the_server_ends_with_the_agent_and_not_by_a_signal_to_both() {
     agent.report();
     let server = agent.server();
     // A service manager's stop, or ^C in a terminal, is for every process; the agent alone decides.
-    for signal in ["HUP", "INT", "TERM"] {
-        kill(signal, server);
+    for name in ["HUP", "INT", "TERM"] {
+        signal(server, name);
     }
     agent.report();
     assert_eq!(agent.server(), server);
     // One that is stopped sees nothing of it.
-    kill("STOP", server);
+    signal(server, "STOP");
     agent.signal("KILL");
     agent.ended();
     wait_for("the end of the server", || {

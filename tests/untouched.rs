@@ -3,12 +3,11 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::Command;
 
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-use testkit::{Agent, Host, NOW, expiryd, nodes, strace};
+use testkit::{Agent, Host, NOW, expiryd, nodes, signal, strace};
 
 /// Every file beneath a directory with its content, mode, owner and times; access times are left
 /// out, reading may change those.
@@ -117,7 +116,7 @@ fn with_tls_the_servers_key_is_the_only_one_that_is_opened() {
     let calls = fs::read_to_string(log.path()).unwrap();
     // strace ends with what it traces, and not the other way round.
     let pid = calls.split_whitespace().next().unwrap();
-    assert!(Command::new("kill").arg(pid).status().unwrap().success());
+    signal(pid.parse().unwrap(), "TERM");
     traced.ended();
     let keys = calls.lines().filter(|call| call.contains(".key>") && !call.contains("O_PATH"));
     let keys: Vec<_> = keys.collect();

@@ -10,7 +10,7 @@ use testkit::cluster_api::NAMESPACE;
 use testkit::dates::{in_days, rfc3339};
 use testkit::faulty_proxy::{Fault, FaultyProxy};
 use testkit::kubeadm::{APISERVER, leaf};
-use testkit::{Server, wait_for};
+use testkit::{Server, signal, wait_for};
 
 use crate::control_plane::{EXPIRY, machine_when, opted_in, run_as};
 
@@ -73,8 +73,7 @@ fn the_one_that_leads_works_alone_and_another_goes_on_where_it_ends() {
 
     // Told to end: it gives the lease up.
     let third = Instance::start(&cluster, "third");
-    let pid = second.program.pid().to_string();
-    assert!(std::process::Command::new("kill").arg(&pid).status().unwrap().success());
+    signal(second.program.pid(), "TERM");
     assert_eq!(leads(&cluster, "third"), 2);
     let date = in_days(190, 0);
     host.replace(APISERVER, leaf(date));

@@ -7,6 +7,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::display::{authority, named, remarks, status};
 use super::page_template::{Moving, PageTemplate};
+use super::whole;
 use crate::inventory::CertificateEntry;
 use crate::problem::ActiveProblem;
 use crate::report::Report;
@@ -52,7 +53,7 @@ fn page(name: Option<&str>, content: &Markup) -> PageTemplate {
         }
     }
     .into_string();
-    PageTemplate::new(page.into_boxed_str().into_string().into())
+    PageTemplate::new(whole(page))
 }
 
 fn body(report: &Report) -> Markup {

@@ -1,14 +1,12 @@
 //! A report in every form in which it is served, rendered once: all that the server gets to know of it.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use expiryd_api::Status;
 use sha2::{Digest, Sha256};
 
 use super::metrics::{self, Format};
 use super::page_template::PageTemplate;
-use super::{html, json};
+use super::{html, json, whole};
 use crate::agent_status::AgentStats;
 use crate::report::Report;
 
@@ -24,11 +22,8 @@ pub struct Body {
 impl Body {
     fn new(mut text: String) -> Self {
         text.push('\n');
-        let digest = Sha256::digest(text.as_bytes());
-        let etag = digest.iter().take(12).fold("\"".to_owned(), |mut tag, byte| {
-            let _ = write!(tag, "{byte:02x}");
-            tag
-        }) + "\"";
+        // So many of its hexadecimal digits that no two bodies share them.
+        let etag = format!("\"{:.24x}\"", Sha256::digest(text.as_bytes()));
         Self { bytes: whole(text), etag }
     }
 }
@@ -80,9 +75,4 @@ impl Snapshot {
             certificate_metrics: metrics::certificates(report).map(whole).collect(),
         }
     }
-}
-
-/// Without the room that it grew into: it may be kept for long.
-fn whole(text: String) -> Bytes {
-    text.into_boxed_str().into_string().into()
 }

@@ -43,24 +43,25 @@ impl CertificateReloader {
         etcd_pki: &HostPath,
     ) -> (Tls<Credentials>, Option<Problem>) {
         let Some(config) = &self.config else { return (Tls::Plaintext, None) };
-        let problem = match load(root, config, &paths(config, etcd_pki)) {
-            Ok(credentials) => {
-                let fingerprint = credentials.fingerprint();
-                if self.last.as_ref().is_none_or(|(last, _)| *last != fingerprint) {
-                    info!(certificate = %paths(config, etcd_pki).certificate, "TLS serves with");
-                    self.last = Some((fingerprint, Arc::new(credentials)));
-                }
-                None
+        let paths = paths(config, etcd_pki);
+        let loaded = read(root, config, &paths).and_then(|credentials| {
+            let fingerprint = credentials.fingerprint();
+            // What was tried works, also when it is read again.
+            if self.last.as_ref().is_none_or(|(last, _)| *last != fingerprint) {
+                try_out(&credentials, &paths)?;
+                info!(certificate = %paths.certificate, "TLS serves with");
+                self.last = Some((fingerprint, Arc::new(credentials)));
             }
-            Err((path, why)) => {
-                let then = if self.last.is_some() {
-                    "the previous certificate stays in use"
-                } else {
-                    "until this is mended, only loopback addresses answer"
-                };
-                Some(Problem::new(&path, Reason::TlsUnavailable, format!("{why}; {then}")))
-            }
-        };
+            Ok(())
+        });
+        let problem = loaded.err().map(|(path, why)| {
+            let then = if self.last.is_some() {
+                "the previous certificate stays in use"
+            } else {
+                "until this is mended, only loopback addresses answer"
+            };
+            Problem::new(&path, Reason::TlsUnavailable, format!("{why}; {then}"))
+        });
         let last = self.last.as_ref().map(|(_, last)| Arc::clone(last));
         (last.map_or(Tls::Missing, Tls::On), problem)
     }
@@ -90,33 +91,34 @@ fn paths(config: &TlsConfig, etcd_pki: &HostPath) -> TlsPaths {
     }
 }
 
-/// Reads the files, and tries whether they serve; else says which one is wrong and why.
-fn load(
-    root: &HostRoot,
-    tls: &TlsConfig,
-    paths: &TlsPaths,
-) -> Result<Credentials, (HostPath, String)> {
+/// Which of the files is wrong, and why.
+type Wrong = (HostPath, String);
+
+/// Reads the files.
+fn read(root: &HostRoot, tls: &TlsConfig, paths: &TlsPaths) -> Result<Credentials, Wrong> {
     let unreadable = |path: &HostPath| {
         let path = path.clone();
         |error: ReadError| (path, error.to_string())
     };
     let read = |path: &HostPath| pem::read(root, path).map_err(unreadable(path));
-    let credentials = Credentials {
+    Ok(Credentials {
         certificate: read(&paths.certificate)?,
         key: pem::read_key(root, &paths.key).map_err(unreadable(&paths.key))?,
         client_ca: paths.client_ca.as_ref().map(read).transpose()?,
         client_names: tls.client_names.clone(),
-    };
-    match ServerTls::new(&credentials) {
-        Ok(_) => Ok(credentials),
-        Err(Unusable::Certificate(why)) => Err((paths.certificate.clone(), why.to_owned())),
-        Err(Unusable::Key(why)) => Err((paths.key.clone(), why.to_owned())),
-        Err(Unusable::ClientCa(why)) => {
-            Err((paths.client_ca.as_ref().unwrap_or(&paths.certificate).clone(), why))
+    })
+}
+
+/// Tries whether what was read serves.
+fn try_out(credentials: &Credentials, paths: &TlsPaths) -> Result<(), Wrong> {
+    let TlsPaths { certificate, key, client_ca } = paths;
+    let wrong = |unusable| match unusable {
+        Unusable::Certificate(why) => (certificate.clone(), why.to_owned()),
+        Unusable::Key(why) => (key.clone(), why.to_owned()),
+        Unusable::ClientCa(why) => (client_ca.as_ref().unwrap_or(certificate).clone(), why),
+        Unusable::Pair(why) => {
+            (key.clone(), format!("it and {certificate} do not work together: {why}"))
         }
-        Err(Unusable::Pair(why)) => Err((
-            paths.key.clone(),
-            format!("it and {} do not work together: {why}", paths.certificate),
-        )),
-    }
+    };
+    ServerTls::new(credentials).map(drop).map_err(wrong)
 }

@@ -13,11 +13,22 @@ use serde_json::Value;
 use crate::host::{Host, expiryd};
 use crate::wait::{PATIENCE, wait_for};
 
-/// A number from /proc/PID/status.
-pub fn status(pid: u32, field: &str) -> u64 {
+/// A field of /proc/PID/status.
+pub fn status_text(pid: u32, field: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
-    line.split_whitespace().next().unwrap().parse().unwrap()
+    let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(":"));
+    value.unwrap().trim().to_owned()
+}
+
+/// A number from there.
+pub fn status(pid: u32, field: &str) -> u64 {
+    status_text(pid, field).split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Sends a signal to a process, by its name without SIG.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
+    assert!(sent.unwrap().success());
 }
 
 /// The process of this name that a process started, or that one of those did.
@@ -164,8 +175,7 @@ impl Agent {
     }
 
     pub fn signal(&self, name: &str) {
-        let pid = self.pid().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+        signal(self.pid(), name);
     }
 
     /// Waits for the end; the exit code.

@@ -37,7 +37,7 @@ mod server;
 pub mod tls_server;
 mod wait;
 
-pub use agent::{Agent, Answer, descendant, status};
+pub use agent::{Agent, Answer, descendant, signal, status, status_text};
 pub use host::{
     Host, NOW, earliest, expiryd, is_root, nodes, problems, program, project, skip, strace,
 };

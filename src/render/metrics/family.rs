@@ -12,6 +12,11 @@ use super::exposition::{self, Format};
 /// Labels of one sample, in the order in which they are written.
 pub(super) type Labels = Vec<(&'static str, String)>;
 
+/// These labels.
+pub(super) fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
+    pairs.map(|(key, value)| (key, value.to_owned())).to_vec()
+}
+
 /// One family: its name, what it means, and its samples.
 #[derive(Debug)]
 pub(super) struct ConstFamily {

@@ -5,13 +5,9 @@ use std::collections::BTreeMap;
 use expiryd_api::{Earliest, PublicationState, Reason, RenewedBy, Served, Status};
 
 use super::certificates;
-use super::family::{ConstFamily, Labels, count, number, truth};
+use super::family::{ConstFamily, Labels, count, labels, number, truth};
 use crate::agent_status::AgentStats;
 use crate::report::Report;
-
-fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
-    pairs.map(|(key, value)| (key, value.to_owned())).to_vec()
-}
 
 pub(super) fn register_report(families: &mut Vec<ConstFamily>, report: &Report) {
     let mut date = |name, help, earliest: &Option<Earliest>| {

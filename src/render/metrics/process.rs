@@ -2,7 +2,7 @@
 
 use expiryd_api::Timestamp;
 
-use super::family::{ConstFamily, Labels, count, number};
+use super::family::{ConstFamily, Labels, count, labels, number};
 use crate::agent_status::ProcessStats;
 
 /// Both processes, each by itself: a sum is not what anybody has to look for.
@@ -16,7 +16,7 @@ pub struct ProcessFigures {
 
 /// Every family, in order.
 pub(super) fn families(processes: &ProcessFigures, now: Timestamp) -> Vec<ConstFamily> {
-    let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+    let version = labels([("version", env!("CARGO_PKG_VERSION"))]);
     let mut families = vec![
         ConstFamily::gauge("expiryd_build_info", "1, with the version").with(version, 1.0),
         ConstFamily::gauge("expiryd_clock_timestamp_seconds", "The machine's clock, Unix seconds")
@@ -24,9 +24,9 @@ pub(super) fn families(processes: &ProcessFigures, now: Timestamp) -> Vec<ConstF
     ];
     let mut add = |family: ConstFamily, figure: fn(&ProcessStats) -> Option<f64>| {
         let of = [("agent", &processes.agent), ("server", &processes.server)];
-        let samples = of.into_iter().filter_map(|(process, stats)| {
-            Some((vec![("process", process.to_owned())], figure(stats)?))
-        });
+        let samples = of
+            .into_iter()
+            .filter_map(|(process, stats)| Some((labels([("process", process)]), figure(stats)?)));
         families.push(family.with_all(samples));
     };
     add(
